@@ -1,0 +1,170 @@
+//! The store seam: what the engine needs kept, in the meaning of messages, not of tables or keys.
+//!
+//! Every operation is semantic and batch-shaped so that each back end writes its own best SQL. An
+//! operation that returned `Ok` survives `kill -9`; one that returned `Err` changed nothing the caller
+//! may rely on. Knows no back end.
+
+mod message;
+mod op;
+mod query;
+
+pub use message::{Details, Entry, Leased, NewMessage, RouteTrace, Tried, What};
+pub use op::{
+    Admit, Attempted, CancelOutcome, Change, Charge, Charging, Idempotency, Intent, LaneWant, NoticeOutcome, Outcome,
+    Receipted, ReceivedReceipt, Replay, Settle, Settled, Then, Verdict,
+};
+pub use query::{Counts, Filter, Notice, NoticeId, Page, PurgePolicy, Purged, Record};
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::{MessageId, ProviderName, TenantId, UnixMs};
+
+/// What keeps messages, limits, idempotency records and webhook notices.
+///
+/// Called by the engine only. A dropped future may or may not have taken effect; every write is
+/// fenced or idempotent, so repeating it is safe.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Decides each entry in one step: idempotency, then every limit, then the message with its first
+    /// event (and first intent). Verdicts come in the order of the entries; entries see the effects of
+    /// those before them.
+    ///
+    /// # Errors
+    /// Nothing of the batch was accepted: the caller answers 503.
+    async fn admit(&self, batch: Vec<Admit>) -> Result<Vec<Verdict>, StoreError>;
+
+    /// Looks an idempotency key up before anything else is done with a request.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency, now: UnixMs) -> Result<Option<Replay>, StoreError>;
+
+    /// Records what became of attempts and what follows. Fenced by attempt number; matches parked
+    /// receipts of a newly told upstream id; erases the body as soon as no attempt can follow.
+    ///
+    /// # Errors
+    /// Nothing of the batch was recorded: the caller repeats it.
+    async fn settle(&self, batch: Vec<Settle>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Matches receipts by message id, else by (upstream id, provider); parks the rest, bounded in
+    /// number and for [`RECEIPT_PARKED`].
+    ///
+    /// # Errors
+    /// Nothing of the batch was recorded: the provider is asked to repeat the callback.
+    async fn receipts(&self, batch: Vec<ReceivedReceipt>) -> Result<Vec<Receipted>, StoreError>;
+
+    /// Takes due messages out of the lanes, writing each one's next [`Intent`] (provider = lane)
+    /// durably. Never returns an expired message. Cheap when nothing is due.
+    ///
+    /// # Errors
+    /// Nothing was claimed.
+    async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError>;
+
+    /// Messages whose intent is open although nobody works on them: what a crash left behind.
+    /// Called once at start, before the first `admit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn orphans(&self) -> Result<Vec<Leased>, StoreError>;
+
+    /// Moves every waiting message of `lane` to the lane `to`: its provider left the configuration.
+    ///
+    /// # Errors
+    /// Nothing was moved.
+    async fn reroute(&self, lane: &ProviderName, to: &ProviderName) -> Result<u64, StoreError>;
+
+    /// The lanes that hold waiting messages.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn lanes(&self) -> Result<Vec<ProviderName>, StoreError>;
+
+    /// Ends up to `max` waiting messages whose time to live has passed (`expired`, or `unknown` where a
+    /// provider may hold a copy). Messages with an open intent are left to their attempt.
+    ///
+    /// # Errors
+    /// Nothing was ended.
+    async fn sweep(&self, now: UnixMs, max: usize) -> Result<Vec<Change>, StoreError>;
+
+    /// Cancels a message before any attempt.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn cancel(&self, tenant: &TenantId, id: MessageId, now: UnixMs) -> Result<CancelOutcome, StoreError>;
+
+    /// Appends an entry (feedback) to a message's history; `None` when the tenant has no such message.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn note(&self, tenant: &TenantId, id: MessageId, entry: Entry) -> Result<Option<Record>, StoreError>;
+
+    /// Writes refused requests into the history, without text.
+    ///
+    /// # Errors
+    /// Nothing was written; the caller only counts it.
+    async fn block(&self, batch: Vec<NewMessage>) -> Result<(), StoreError>;
+
+    /// One message; with a tenant, only that tenant's.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn get(&self, tenant: Option<&TenantId>, id: MessageId) -> Result<Option<Record>, StoreError>;
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn search(&self, filter: Filter) -> Result<Page, StoreError>;
+
+    /// How many messages stand where, for gauges.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn counts(&self, now: UnixMs) -> Result<Counts, StoreError>;
+
+    /// Status changes that tenants are still to be told of, due first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError>;
+
+    /// Records how telling went.
+    ///
+    /// # Errors
+    /// Nothing was recorded: the notice will be sent again.
+    async fn settle_notices(&self, batch: Vec<(NoticeId, NoticeOutcome)>) -> Result<(), StoreError>;
+
+    /// Forgets what is older than the policy allows, at most `budget` rows of each kind.
+    ///
+    /// # Errors
+    /// Nothing was purged.
+    async fn purge(&self, policy: PurgePolicy, now: UnixMs, budget: usize) -> Result<Purged, StoreError>;
+
+    /// Can a message be accepted now? Writes and reads for real.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes what is in flight and closes; later calls fail.
+    async fn close(&self);
+}
+
+/// How long an unmatched receipt waits for its submission.
+pub const RECEIPT_PARKED: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// How long an idempotency record answers.
+pub const IDEMPOTENCY_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Why the store did not do it. Details are for operators and free of personal data.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Closed, full, broken or unreachable: try again later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// Its content cannot be trusted; needs an operator.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
