@@ -8,7 +8,7 @@ mod message;
 mod op;
 mod query;
 
-pub use message::{Details, Entry, Leased, NewMessage, RouteTrace, Tried, What};
+pub use message::{Blocked, Details, Entry, Leased, NewMessage, RouteTrace, Tried, What};
 pub use op::{
     Admit, Attempted, CancelOutcome, Change, Charge, Charging, Idempotency, Intent, LaneWant, NoticeOutcome, Outcome,
     Receipted, ReceivedReceipt, Replay, Settle, Settled, Then, Verdict,
@@ -69,12 +69,6 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The store cannot be read.
     async fn orphans(&self) -> Result<Vec<Leased>, StoreError>;
 
-    /// Moves every waiting message of `lane` to the lane `to`: its provider left the configuration.
-    ///
-    /// # Errors
-    /// Nothing was moved.
-    async fn reroute(&self, lane: &ProviderName, to: &ProviderName) -> Result<u64, StoreError>;
-
     /// The lanes that hold waiting messages.
     ///
     /// # Errors
@@ -104,7 +98,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was written; the caller only counts it.
-    async fn block(&self, batch: Vec<NewMessage>) -> Result<(), StoreError>;
+    async fn block(&self, batch: Vec<Blocked>) -> Result<(), StoreError>;
 
     /// One message; with a tenant, only that tenant's.
     ///

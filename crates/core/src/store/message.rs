@@ -29,6 +29,15 @@ pub struct NewMessage {
     pub details: Details,
 }
 
+/// A request refused after its number was read: history only, without text.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// What would have been sent; its body is ignored.
+    pub message: NewMessage,
+    /// The problem code, such as `recipient_rate_limited`.
+    pub code: String,
+}
+
 /// What is known of a message besides its text and number. Kept as long as the message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Details {
@@ -123,6 +132,9 @@ pub struct Tried {
     pub provider: ProviderName,
     /// How it ended.
     pub outcome: Outcome,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
 }
 
 /// One line of a message's history.

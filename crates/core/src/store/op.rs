@@ -16,6 +16,7 @@ pub struct Admit {
     /// Replay protection, where the caller asked for it.
     pub idempotency: Option<Idempotency>,
     /// The accept-time answer, kept with the idempotency record and replayed byte for byte.
+    /// It holds the number: encrypted at rest like the number itself.
     pub answer: Arc<[u8]>,
     /// Limits to decide and charge.
     pub charges: Vec<Charge>,
