@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Kannel, a bare relay and our gateway in one run: machine facts, the table, the marks. README.md says how to read it.
+#   tests/bench/run.sh
+#   RUNS=1 RATE=1000 CONC=64 KILLS=2       repeats; messages a second of the paced test; connections; kills
+#   TESTS="throughput paced slow kill backlog"   GATEWAYS="kannel relay ours"
+#   BENCH_PROFILE=dist                     the profile that ships (thin LTO) instead of release
+#   SHARED_BENCH=DIR                       the bench, by default ../shared/bench beside the repository
+#   WORK=DIR                               scratch (builds, state, results), by default tests/bench/work
+#   OURS_BIN=FILE                          a gateway that is built already
+# Kannel is installed with apt-get when it is missing.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+shared=${SHARED_BENCH:-$root/../shared/bench}
+work=${WORK:-$here/work}
+profile=${BENCH_PROFILE:-release}
+export GATEWAYS=${GATEWAYS:-kannel relay ours} TESTS=${TESTS:-throughput paced} RATE=${RATE:-1000}
+export RUNS=${RUNS:-3} KILLS=${KILLS:-2} CONC=${CONC:-64}
+[ -f "$shared/run.sh" ] || { echo "no bench at $shared: set SHARED_BENCH" >&2; exit 1; }
+has() { [[ " $GATEWAYS " == *" $1 "* ]]; }
+
+# Times are kept so that cargo builds the tools once; the originals may be read-only.
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+cp -rf --preserve=timestamps "$shared" "$work/bench.new"
+chmod -R u+w "$work/bench.new"
+mkdir -p "$work/bench"
+cp -rf --preserve=timestamps "$work/bench.new/." "$work/bench/"
+rm -rf "$work/bench.new"
+cp "$here"/gateways/*.sh "$work/bench/gateways/"
+
+target=${CARGO_TARGET_DIR:-$root/target}/$profile
+build() { (cd "$root" && cargo build --quiet --locked --profile "$profile" --package "$1"); }
+if has relay; then build bench-relay; export RELAY_BIN=$target/bench-relay; fi
+if has ours; then
+  [ -n "${OURS_BIN:-}" ] || build sms-gateway
+  export OURS_BIN=${OURS_BIN:-$target/gateway}
+  [ -x "$OURS_BIN" ] || { echo "no gateway at $OURS_BIN" >&2; exit 1; }
+fi
+
+export W=$work/state OUT=$work/results.jsonl
+rm -rf "$W" "$OUT"; mkdir -p "$W"
+{
+  W=$W PROFILE=$profile "$here/facts.sh"
+  echo
+  # The tools are a workspace of their own, built where run.sh looks for them.
+  env -u CARGO_TARGET_DIR bash "$work/bench/run.sh"
+  echo
+  python3 "$here/marks.py" "$OUT"
+} | tee "$work/report.md"
