@@ -13,7 +13,7 @@ pub struct UnixMs(i64);
 
 impl UnixMs {
     /// Wraps a count of milliseconds.
-    pub fn new(ms: i64) -> Self {
+    pub const fn new(ms: i64) -> Self {
         Self(ms)
     }
 

@@ -42,9 +42,11 @@ struct Bucket {
 }
 
 impl Ledger {
-    /// The acceptances read back after a restart, in order of time.
-    pub fn restore(times: impl IntoIterator<Item = UnixMs>) -> Self {
-        Self { exact: times.into_iter().map(UnixMs::get).collect(), coarse: Vec::new() }
+    /// Reads one acceptance back after a restart; call in the order in which they were made, before anything else.
+    pub fn restore(&mut self, at: UnixMs) {
+        // A clock that stepped back between two runs must not shorten what was charged before.
+        let at = at.get().max(self.exact.back().copied().unwrap_or(i64::MIN));
+        self.exact.push_back(at);
     }
 
     /// How long the key must wait under `windows`; `None` when one more acceptance is allowed at `now`.
@@ -269,10 +271,19 @@ mod tests {
     #[test]
     fn a_restored_ledger_refuses_as_before() {
         let windows = [window(1_001, 10_000), window(2, 1_000)];
-        let times = (0..1_001).map(|n| UnixMs::new(n * 5));
-        let mut ledger = Ledger::restore(times);
+        let mut ledger = Ledger::default();
+        (0..1_001).for_each(|n| ledger.restore(UnixMs::new(n * 5)));
         assert!(ledger.refusal(UnixMs::new(6_100), &windows).is_some(), "1,001 acceptances lie in the last 10 s");
         assert!(ledger.refusal(UnixMs::new(15_100), &windows).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_between_runs_frees_nothing_early() {
+        let (mut ledger, windows) = (Ledger::default(), [window(2, 1_000)]);
+        ledger.restore(UnixMs::new(10_000));
+        ledger.restore(UnixMs::new(2_000));
+        assert!(ledger.refusal(UnixMs::new(10_500), &windows).is_some());
+        assert!(ledger.refusal(UnixMs::new(11_001), &windows).is_none());
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! Waiting messages: claims, expiry, and what a crash left behind.
+
+use sms_core::store::{Change, LaneWant, Leased};
+use sms_core::{MessageId, UnixMs};
+use tracing::error;
+
+use super::Keeper;
+use crate::read;
+use crate::state::{State, Turn, Wait};
+use crate::tables::{Failure, Tables};
+
+impl<T: Tables> Keeper<T> {
+    /// Takes due messages out of the lanes, with the intent of their next attempt.
+    pub(crate) fn claim(&mut self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, Failure> {
+        let mut claimed = Vec::new();
+        for want in wants {
+            for id in self.queue.due(&want.lane, now, want.max) {
+                claimed.extend(self.claim_one(id, now)?);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Ends waiting messages whose time to live has passed.
+    pub(crate) fn sweep(&mut self, now: UnixMs, max: usize) -> Result<Vec<Change>, Failure> {
+        let mut changes = Vec::new();
+        for id in self.queue.expired(now, max) {
+            let Some(state) = self.waiting(id)? else { continue };
+            let mut turn = Turn::of(state);
+            turn.expire(now);
+            changes.push(self.finish(&turn)?);
+        }
+        Ok(changes)
+    }
+
+    /// Attempts that were open when the store was opened and that nobody settled since.
+    pub(crate) fn orphans(&mut self, now: UnixMs) -> Result<Vec<Leased>, Failure> {
+        let mut leased = Vec::new();
+        for (id, attempt) in self.orphans.clone() {
+            let Some(state) = self.open(id, attempt)? else { continue };
+            if state.status.may_attempt() {
+                leased.extend(self.lease(state, now)?);
+            } else {
+                // A receipt ended it before the crash; its text is gone and nothing can follow.
+                let mut turn = Turn::of(state);
+                turn.give_up(now);
+                self.finish(&turn)?;
+            }
+        }
+        Ok(leased)
+    }
+
+    fn claim_one(&mut self, id: MessageId, now: UnixMs) -> Result<Option<Leased>, Failure> {
+        let Some(state) = self.waiting(id)? else { return Ok(None) };
+        let mut turn = Turn::of(state);
+        turn.begin(turn.state.lane.clone(), now);
+        self.finish(&turn)?;
+        self.lease(turn.state, now)
+    }
+
+    /// `None` ends the message: its row was damaged, so nobody can send it.
+    fn lease(&mut self, state: State, now: UnixMs) -> Result<Option<Leased>, Failure> {
+        let payload = self.tables.payload(&state)?;
+        let leased = read::leased(&self.keys, &state, &payload);
+        if leased.is_none() {
+            error!(message.id = %state.id, "message {} cannot be sent: its row cannot be authenticated", state.id);
+            let mut turn = Turn::of(state);
+            turn.give_up(now);
+            self.finish(&turn)?;
+        }
+        Ok(leased)
+    }
+
+    fn waiting(&mut self, id: MessageId) -> Result<Option<State>, Failure> {
+        let state = self.tables.state(id)?.filter(|state| matches!(state.wait, Wait::Until(_)));
+        if state.is_none() {
+            error!(message.id = %id, "message {id} waits in memory but not in its row");
+        }
+        Ok(state)
+    }
+}

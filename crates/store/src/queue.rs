@@ -1,0 +1,216 @@
+//! What waits, in memory: ids in order of due time per lane, and in order of expiry. Holds about a hundred bytes a
+//! message and no payload. Knows no back end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sms_core::store::Counts;
+use sms_core::{MessageId, ProviderName, Status, UnixMs};
+
+/// A waiting message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) id: MessageId,
+    pub(crate) lane: ProviderName,
+    pub(crate) due: UnixMs,
+    pub(crate) expires: UnixMs,
+}
+
+/// Waiting messages and the gauges of all unsettled ones; changes can be taken back until they are committed.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// Due time and id lead to the expiry.
+    lanes: BTreeMap<ProviderName, BTreeMap<(UnixMs, MessageId), UnixMs>>,
+    expiry: BTreeSet<(UnixMs, MessageId)>,
+    /// Messages without any attempt.
+    queued: BTreeSet<MessageId>,
+    sending: u64,
+    undo: Vec<Undo>,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Add(Job),
+    Gauge { id: MessageId, from: Status, to: Status },
+    Remove { job: Job, claimable: bool },
+}
+
+impl Queue {
+    /// A message waits from now on.
+    pub(crate) fn add(&mut self, job: Job) {
+        self.put(&job, true);
+        self.undo.push(Undo::Add(job));
+    }
+
+    /// A message no longer waits.
+    pub(crate) fn remove(&mut self, job: Job) {
+        let claimable = self.take(&job);
+        self.undo.push(Undo::Remove { job, claimable });
+    }
+
+    /// Follows a message's status; `None` before it exists.
+    pub(crate) fn follow(&mut self, id: MessageId, from: Option<Status>, to: Status) {
+        // A message that did not exist counts like one of a status that is not gauged.
+        let from = from.unwrap_or(Status::Blocked);
+        if from != to {
+            self.shift(id, from, to);
+            self.undo.push(Undo::Gauge { id, from, to });
+        }
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.undo.clear();
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Add(job) => drop(self.take(&job)),
+                Undo::Gauge { id, from, to } => self.shift(id, to, from),
+                Undo::Remove { job, claimable } => self.put(&job, claimable),
+            }
+        }
+    }
+
+    /// Up to `max` messages of `lane` that are due and not expired, in order. They stay queued.
+    ///
+    /// Expired ones in the way leave the lane, so that each is met once; [`Self::expired`] still has them.
+    pub(crate) fn due(&mut self, lane: &ProviderName, now: UnixMs, max: usize) -> Vec<MessageId> {
+        let Some(waiting) = self.lanes.get_mut(lane) else { return Vec::new() };
+        let (mut due, mut late) = (Vec::new(), Vec::new());
+        for (&(at, id), &expires) in waiting.iter() {
+            if at > now || due.len() == max {
+                break;
+            }
+            if expires > now { due.push(id) } else { late.push((at, id)) }
+        }
+        for key in late {
+            waiting.remove(&key);
+        }
+        if waiting.is_empty() {
+            self.lanes.remove(lane);
+        }
+        due
+    }
+
+    /// Up to `max` waiting messages whose time is over. They stay queued.
+    pub(crate) fn expired(&self, now: UnixMs, max: usize) -> Vec<MessageId> {
+        self.expiry.iter().take_while(|(expires, _)| *expires <= now).take(max).map(|(_, id)| *id).collect()
+    }
+
+    /// The lanes with the earliest due time of each.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (&ProviderName, UnixMs)> {
+        self.lanes.iter().filter_map(|(lane, waiting)| waiting.first_key_value().map(|((due, _), _)| (lane, *due)))
+    }
+
+    pub(crate) fn counts(&self, now: UnixMs) -> Counts {
+        Counts {
+            queued: self.queued.len() as u64,
+            sending: self.sending,
+            oldest_queued: self.queued.first().map(|id| now.since(id.created())),
+        }
+    }
+
+    fn put(&mut self, job: &Job, claimable: bool) {
+        if claimable {
+            match self.lanes.get_mut(&job.lane) {
+                Some(waiting) => drop(waiting.insert((job.due, job.id), job.expires)),
+                None => drop(self.lanes.insert(job.lane.clone(), BTreeMap::from([((job.due, job.id), job.expires)]))),
+            }
+        }
+        self.expiry.insert((job.expires, job.id));
+    }
+
+    /// Says whether it was still in its lane.
+    fn take(&mut self, job: &Job) -> bool {
+        self.expiry.remove(&(job.expires, job.id));
+        let Some(waiting) = self.lanes.get_mut(&job.lane) else { return false };
+        let claimable = waiting.remove(&(job.due, job.id)).is_some();
+        if waiting.is_empty() {
+            self.lanes.remove(&job.lane);
+        }
+        claimable
+    }
+
+    fn shift(&mut self, id: MessageId, from: Status, to: Status) {
+        if from == Status::Queued {
+            self.queued.remove(&id);
+        }
+        if to == Status::Queued {
+            self.queued.insert(id);
+        }
+        self.sending += u64::from(to == Status::Sending);
+        self.sending = self.sending.saturating_sub(u64::from(from == Status::Sending));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn job(n: u8, lane: &str, due: i64, expires: i64) -> Job {
+        Job {
+            id: MessageId::new(UnixMs::new(i64::from(n)), [n; 10]),
+            lane: ProviderName::new(lane),
+            due: UnixMs::new(due),
+            expires: UnixMs::new(expires),
+        }
+    }
+
+    fn due(queue: &mut Queue, lane: &str, now: i64, max: usize) -> Vec<MessageId> {
+        queue.due(&ProviderName::new(lane), UnixMs::new(now), max)
+    }
+
+    #[test]
+    fn due_messages_come_in_order_of_due_time_within_their_lane() {
+        let mut queue = Queue::default();
+        let jobs = [job(1, "a", 30, 100), job(2, "a", 10, 100), job(3, "b", 5, 100), job(4, "a", 40, 100)];
+        jobs.iter().for_each(|job| queue.add(job.clone()));
+        assert_eq!(due(&mut queue, "a", 30, 9), [jobs[1].id, jobs[0].id]);
+        assert_eq!(due(&mut queue, "a", 30, 1), [jobs[1].id]);
+        assert_eq!(due(&mut queue, "c", 30, 1), []);
+    }
+
+    #[test]
+    fn an_expired_message_is_never_due_but_swept() {
+        let mut queue = Queue::default();
+        queue.add(job(1, "a", 0, 50));
+        assert_eq!(due(&mut queue, "a", 50, 9), []);
+        assert_eq!(queue.lanes().count(), 0, "it no longer stands in the way");
+        assert_eq!(queue.expired(UnixMs::new(50), 9), [job(1, "a", 0, 50).id]);
+        assert_eq!(queue.expired(UnixMs::new(49), 9), []);
+    }
+
+    #[test]
+    fn rollback_restores_everything() {
+        let mut queue = Queue::default();
+        let (kept, late, fresh) = (job(1, "a", 0, 90), job(2, "a", 0, 10), job(3, "b", 0, 90));
+        queue.add(kept.clone());
+        queue.add(late.clone());
+        queue.follow(kept.id, None, Status::Queued);
+        queue.commit();
+        assert_eq!(due(&mut queue, "a", 20, 9), [kept.id]);
+        queue.remove(kept.clone());
+        queue.remove(late.clone());
+        queue.follow(kept.id, Some(Status::Queued), Status::Sending);
+        queue.add(fresh);
+        queue.rollback();
+        assert_eq!(due(&mut queue, "a", 5, 9), [kept.id], "the expired one left the lane for good");
+        assert_eq!(queue.expired(UnixMs::new(20), 9), [late.id]);
+        assert_eq!(due(&mut queue, "b", 5, 9), []);
+        let counts = queue.counts(UnixMs::new(11));
+        assert_eq!((counts.queued, counts.sending), (1, 0));
+        assert_eq!(counts.oldest_queued, Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn gauges_follow_the_status() {
+        let (mut queue, id) = (Queue::default(), job(1, "a", 0, 9).id);
+        queue.follow(id, None, Status::Queued);
+        queue.follow(id, Some(Status::Queued), Status::Sending);
+        assert_eq!((queue.counts(UnixMs::new(1)).queued, queue.counts(UnixMs::new(1)).sending), (0, 1));
+        queue.follow(id, Some(Status::Sending), Status::Sent);
+        assert_eq!(queue.counts(UnixMs::new(1)), Counts::default());
+    }
+}
