@@ -7,17 +7,34 @@
 //! provider ─receipt─► store ─notify─► tenant
 //! ```
 //! Only a stage can construct what it returns, so an unadmitted message cannot be dispatched.
+//! [`Engine`] runs the stages in this order.
 
+mod accept;
 mod admission;
+mod blocked;
+
+mod dispatch;
+mod engine;
+mod housekeeping;
+mod notify;
 pub mod plan;
+mod receipt;
 mod refusal;
 mod render;
 mod request;
 mod route;
+mod shared;
+pub mod telemetry;
+mod waiters;
 
 pub use admission::Admitted;
+pub use shared::{Entropy, SystemEntropy};
+pub use engine::{Engine, Feedback, Parts};
+pub use notify::{WebhookCall, WebhookPort};
 pub use plan::Plan;
+pub use receipt::{CallbackRefusal, ReceiptOutlet, ReceiptQueue};
 pub use refusal::{Code, Problem, Refusal};
 pub use render::{Rendered, TemplateFault, TemplateSpec, Templates};
 pub use request::{Acceptance, EndUser, SendRequest, Submitted};
 pub use route::{Candidate, Explanation, Routed, RuleVerdict, Selected};
+pub use waiters::Decision;

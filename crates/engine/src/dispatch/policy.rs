@@ -1,0 +1,284 @@
+//! What follows an attempt: a pure function from its result and the message's past to the next step.
+//! Whether a failure may be repeated is decided in [`SendError::next_step`]; with whom and when, here.
+
+use std::time::Duration;
+
+use sms_core::store::{Outcome, RouteTrace, Tried};
+use sms_core::{Class, Fate, Kind, NextStep, ProviderName, SendError, Status, UnixMs};
+
+/// A second copy is only worth sending while the code lives at least this long.
+const COPY_TTL_MIN: Duration = Duration::from_secs(30);
+
+/// How often one candidate is tried when it could not be reached or was too busy.
+const ROUNDS_MAX: usize = 4;
+
+/// Pause before the second round; triples each round.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// What is known when an attempt has ended.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    /// Class of the message.
+    pub(crate) class: Class,
+    /// Candidates and the route's knobs.
+    pub(crate) route: &'a RouteTrace,
+    /// Every ended attempt, the one in question last.
+    pub(crate) tried: &'a [Tried],
+    /// Now.
+    pub(crate) now: UnixMs,
+    /// After this no attempt may start.
+    pub(crate) expires: UnixMs,
+    /// Random: spreads retries.
+    pub(crate) dice: u32,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Follow {
+    /// No attempt follows.
+    End(Status),
+    /// Another attempt, not before `due`.
+    Next {
+        /// With whom.
+        to: ProviderName,
+        /// When; `now` or earlier: at once.
+        due: UnixMs,
+    },
+}
+
+/// Decides after a failure. `usable` says whether a provider is configured and its breaker lets through.
+pub(crate) fn follow(error: &SendError, facts: &Facts<'_>, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+    let copies = copies(facts.tried);
+    match error.next_step(facts.class, copies < usize::from(facts.route.copies_max)) {
+        NextStep::GiveUp => give_up(error, copies),
+        NextStep::SecondCopy => second_copy(facts, facts.now, usable),
+        NextStep::TryNext => try_next(facts, copies, usable),
+        NextStep::WaitThenSecondCopy => second_copy(facts, facts.now.plus(facts.route.unknown_wait), usable),
+    }
+}
+
+/// How a failed attempt goes into the ledger.
+pub(crate) fn outcome(error: &SendError) -> Outcome {
+    match error.fate {
+        Fate::NotSent => Outcome::NotSent,
+        Fate::Refused => Outcome::Refused,
+        Fate::Unknown => Outcome::Unknown,
+    }
+}
+
+fn copies(tried: &[Tried]) -> usize {
+    tried.iter().filter(|t| matches!(t.outcome, Outcome::Accepted | Outcome::Unknown)).count()
+}
+
+/// A copy that a provider may hold outweighs every refusal: `rejected` and `failed` would be a lie.
+fn give_up(error: &SendError, copies: usize) -> Follow {
+    Follow::End(match (copies, error.kind, error.fate) {
+        (0, Kind::Recipient, Fate::Refused) => Status::Rejected,
+        (0, _, _) => Status::Failed,
+        (_, _, _) => Status::Unknown,
+    })
+}
+
+/// The identical text once more, through the next candidate, or the same where there is no other.
+fn second_copy(facts: &Facts<'_>, due: UnixMs, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+    if facts.expires.since(due) < COPY_TTL_MIN {
+        return Follow::End(Status::Unknown);
+    }
+    let candidates = &facts.route.candidates;
+    let current = facts.tried.last().map(|t| &t.provider);
+    let at = candidates.iter().position(|c| Some(c) == current).map_or(0, |i| i + 1);
+    let after = candidates.iter().cycle().skip(at).take(candidates.len());
+    let fresh = after.clone().find(|c| usable(c) && Some(*c) != current);
+    match fresh.or_else(|| after.clone().find(|c| usable(c))).or(candidates.first()) {
+        Some(to) => Follow::Next { to: to.clone(), due },
+        None => Follow::End(Status::Unknown),
+    }
+}
+
+/// The next candidate nobody asked yet; then those worth asking again, after a pause.
+fn try_next(facts: &Facts<'_>, copies: usize, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+    let candidates = &facts.route.candidates;
+    if let Some(to) = candidates.iter().find(|c| attempts(facts.tried, c) == 0 && usable(c)) {
+        return Follow::Next { to: to.clone(), due: facts.now };
+    }
+    let again = candidates
+        .iter()
+        .filter(|c| attempts(facts.tried, c) < ROUNDS_MAX && worth_repeating(facts.tried, c))
+        .min_by_key(|c| (!usable(c), attempts(facts.tried, c)));
+    let due = facts.now.plus(backoff(facts, again));
+    match again {
+        Some(to) if due < facts.expires => Follow::Next { to: to.clone(), due },
+        Some(_) | None if copies > 0 => Follow::End(Status::Unknown),
+        Some(_) => Follow::End(Status::Expired),
+        None => Follow::End(Status::Failed),
+    }
+}
+
+fn attempts(tried: &[Tried], provider: &ProviderName) -> usize {
+    tried.iter().filter(|t| t.provider == *provider).count()
+}
+
+/// Nobody holds it, and the reason may pass: unreachable, out of order, too busy.
+fn worth_repeating(tried: &[Tried], provider: &ProviderName) -> bool {
+    let last = tried.iter().rev().find(|t| t.provider == *provider);
+    last.is_none_or(|t| match (t.outcome, t.kind) {
+        (Outcome::NotSent, _) | (Outcome::Refused, Some(Kind::Throttled | Kind::Unavailable)) => true,
+        (Outcome::Accepted | Outcome::Refused | Outcome::Unknown, _) => false,
+    })
+}
+
+/// 0.5 s, 1.5 s, 4.5 s, each ± 20 %.
+fn backoff(facts: &Facts<'_>, to: Option<&ProviderName>) -> Duration {
+    let round = to.map_or(1, |to| attempts(facts.tried, to)).clamp(1, ROUNDS_MAX);
+    let base = BACKOFF * 3_u32.pow(u32::try_from(round - 1).unwrap_or(0));
+    base * 4 / 5 + base * (facts.dice % 1_000) / 2_500
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ProviderName {
+        ProviderName::new(text)
+    }
+
+    fn route(candidates: &[&str]) -> RouteTrace {
+        RouteTrace {
+            rule: "r".into(),
+            candidates: candidates.iter().map(|c| name(c)).collect(),
+            why: String::new(),
+            copies_max: 2,
+            unknown_wait: Duration::from_secs(8),
+        }
+    }
+
+    fn tried(provider: &str, error: &SendError) -> Tried {
+        Tried { provider: name(provider), outcome: outcome(error), kind: Some(error.kind) }
+    }
+
+    fn decide(class: Class, route: &RouteTrace, past: &[Tried], error: &SendError) -> Follow {
+        let facts = Facts {
+            class,
+            route,
+            tried: past,
+            now: UnixMs::new(0),
+            expires: UnixMs::new(300_000),
+            dice: 500,
+        };
+        follow(error, &facts, |_| true)
+    }
+
+    fn refused(kind: Kind) -> SendError {
+        SendError::new(kind, Fate::Refused, "")
+    }
+
+    fn at_once(to: &str) -> Follow {
+        Follow::Next { to: name(to), due: UnixMs::new(0) }
+    }
+
+    #[test]
+    fn refusals_go_down_the_list_at_once() {
+        let (route, error) = (route(&["a", "b", "c"]), refused(Kind::Content));
+        let mut past = vec![tried("a", &error)];
+        assert_eq!(decide(Class::Otp, &route, &past, &error), at_once("b"));
+        past.push(tried("b", &error));
+        assert_eq!(decide(Class::Otp, &route, &past, &error), at_once("c"));
+        past.push(tried("c", &error));
+        assert_eq!(decide(Class::Otp, &route, &past, &error), Follow::End(Status::Failed));
+    }
+
+    #[test]
+    fn a_refused_recipient_ends_it() {
+        let error = refused(Kind::Recipient);
+        let follow = decide(Class::Otp, &route(&["a", "b"]), &[tried("a", &error)], &error);
+        assert_eq!(follow, Follow::End(Status::Rejected));
+    }
+
+    #[test]
+    fn a_refusal_after_an_unknown_is_unknown() {
+        let unknown = SendError::new(Kind::Deadline, Fate::Unknown, "");
+        let error = refused(Kind::Recipient);
+        let past = [tried("a", &unknown), tried("b", &error)];
+        assert_eq!(decide(Class::Otp, &route(&["a", "b"]), &past, &error), Follow::End(Status::Unknown));
+    }
+
+    #[test]
+    fn silence_waits_for_a_receipt_before_the_second_copy() {
+        let error = SendError::new(Kind::Deadline, Fate::Unknown, "");
+        let follow = decide(Class::Otp, &route(&["a", "b"]), &[tried("a", &error)], &error);
+        assert_eq!(follow, Follow::Next { to: name("b"), due: UnixMs::new(8_000) });
+    }
+
+    #[test]
+    fn an_answered_unknown_sends_the_second_copy_at_once() {
+        let error = SendError::new(Kind::Unavailable, Fate::Unknown, "").answered();
+        assert_eq!(decide(Class::Otp, &route(&["a", "b"]), &[tried("a", &error)], &error), at_once("b"));
+        assert_eq!(decide(Class::Otp, &route(&["a"]), &[tried("a", &error)], &error), at_once("a"));
+    }
+
+    #[test]
+    fn otp_copies_max_two() {
+        let error = SendError::new(Kind::Unavailable, Fate::Unknown, "").answered();
+        let past = [tried("a", &error), tried("b", &error)];
+        assert_eq!(decide(Class::Otp, &route(&["a", "b", "c"]), &past, &error), Follow::End(Status::Unknown));
+        let one = RouteTrace { copies_max: 1, ..route(&["a", "b"]) };
+        assert_eq!(decide(Class::Otp, &one, &past[..1], &error), Follow::End(Status::Unknown));
+    }
+
+    #[test]
+    fn transactional_never_resent_on_unknown() {
+        for error in [
+            SendError::new(Kind::Deadline, Fate::Unknown, ""),
+            SendError::new(Kind::Unavailable, Fate::Unknown, "").answered(),
+        ] {
+            let follow = decide(Class::Transactional, &route(&["a", "b"]), &[tried("a", &error)], &error);
+            assert_eq!(follow, Follow::End(Status::Unknown));
+        }
+    }
+
+    #[test]
+    fn no_copy_for_a_code_that_is_about_to_die() {
+        let error = SendError::new(Kind::Deadline, Fate::Unknown, "");
+        let (route, past) = (route(&["a"]), [tried("a", &error)]);
+        let facts = Facts {
+            class: Class::Otp,
+            route: &route,
+            tried: &past,
+            now: UnixMs::new(0),
+            expires: UnixMs::new(37_000),
+            dice: 0,
+        };
+        assert_eq!(follow(&error, &facts, |_| true), Follow::End(Status::Unknown));
+    }
+
+    #[test]
+    fn unreachable_providers_are_tried_again_with_growing_pauses_then_given_up() {
+        let error = SendError::new(Kind::Unavailable, Fate::NotSent, "");
+        let route = route(&["a"]);
+        let (mut past, mut pauses) = (vec![tried("a", &error)], Vec::new());
+        while let Follow::Next { due, .. } = decide(Class::Otp, &route, &past, &error) {
+            pauses.push(due.get());
+            past.push(tried("a", &error));
+        }
+        assert_eq!(pauses, [500, 1_500, 4_500]);
+        assert_eq!(decide(Class::Otp, &route, &past, &error), Follow::End(Status::Failed));
+    }
+
+    #[test]
+    fn a_provider_with_an_open_breaker_is_passed_over() {
+        let (route, error) = (route(&["a", "b", "c"]), refused(Kind::Unavailable));
+        let past = [tried("a", &error)];
+        let facts =
+            Facts { class: Class::Otp, route: &route, tried: &past, now: UnixMs::new(0), expires: UnixMs::new(9_000), dice: 0 };
+        assert_eq!(follow(&error, &facts, |p| p.as_str() != "b"), at_once("c"));
+    }
+
+    #[test]
+    fn a_retry_that_would_come_too_late_is_not_made() {
+        let (route, error) = (route(&["a"]), SendError::new(Kind::Unavailable, Fate::NotSent, ""));
+        let past = [tried("a", &error)];
+        let facts =
+            Facts { class: Class::Otp, route: &route, tried: &past, now: UnixMs::new(0), expires: UnixMs::new(300), dice: 0 };
+        assert_eq!(follow(&error, &facts, |_| true), Follow::End(Status::Expired));
+    }
+}

@@ -1,0 +1,55 @@
+//! Work that time brings: ending what expired, forgetting what is old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sms_core::store::PurgePolicy;
+
+use crate::shared::Core;
+use crate::dispatch::announce;
+
+/// How often waiting messages are checked for their time to live.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// Messages ended in one go.
+const SWEEP_MAX: usize = 512;
+
+/// How often old rows are forgotten.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// Rows of a kind forgotten in one go: a purge must not hold up accepts.
+const PURGE_MAX: usize = 500;
+
+/// Ends waiting messages whose time to live passed, until the engine stops.
+pub(crate) async fn sweep(core: Arc<Core>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = core.stop.cancelled() => return,
+        }
+        match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
+            Ok(changes) => changes.iter().for_each(|change| announce(&core, change, None)),
+            Err(error) => tracing::error!(error.kind = "store", "expired messages could not be ended: {error}"),
+        }
+    }
+}
+
+/// Forgets what is older than the policy allows, until the engine stops.
+pub(crate) async fn purge(core: Arc<Core>, policy: PurgePolicy) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PURGE_EVERY) => {}
+            () = core.stop.cancelled() => return,
+        }
+        loop {
+            match core.store.purge(policy, core.clock.now(), PURGE_MAX).await {
+                Ok(purged) if purged.is_full(PURGE_MAX) && !core.stop.is_cancelled() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::error!(error.kind = "store", "old messages could not be purged: {error}");
+                    break;
+                }
+            }
+        }
+    }
+}

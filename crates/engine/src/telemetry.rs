@@ -1,0 +1,265 @@
+//! Every metric of the pipeline: declared once with unit, labels and what to do about it, and the only
+//! place that emits them. Label values come from closed sets: enums, configured names, and the first
+//! [`COUNTRIES_MAX`] countries seen; nothing a caller sends becomes a label.
+
+mod table;
+
+pub use table::{METRICS, Metric, MetricKind};
+
+use std::borrow::Borrow as _;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use sms_core::store::{Attempted, Change, Counts, Outcome};
+use sms_core::{Country, DeliveryState, Encoding, Kind, LimitId, ProviderName, Status, TenantId};
+
+use crate::dispatch::Circuit;
+use crate::{Code, Plan};
+
+/// Countries that get a label value of their own; later ones count as `other`.
+pub const COUNTRIES_MAX: usize = 64;
+
+/// Tenants that get a label value of their own, in order of name; the rest counts as `other`.
+pub const TENANTS_MAX: usize = 200;
+
+/// Label value of what is beyond a cap.
+const OTHER: &str = "other";
+
+/// Why a message was refused after its number was read: the contract's `reason` label.
+const BLOCK_REASONS: [&str; 6] = ["limit", "country", "guard", "opt_out", "budget", "test_number"];
+
+/// Emits metrics through the process's recorder.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    tenants: RwLock<BTreeSet<TenantId>>,
+    countries: Mutex<BTreeSet<Country>>,
+}
+
+type Label = metrics::SharedString;
+
+#[expect(clippy::disallowed_macros, reason = "this is the one module that emits")]
+impl Telemetry {
+    /// Creates every series of a closed set at zero, so that a rate over it is right from the first event.
+    pub(crate) fn register(&self, plan: &Plan) {
+        let tenants: BTreeSet<TenantId> = plan.tenants.keys().take(TENANTS_MAX).cloned().collect();
+        *self.tenants.write().unwrap_or_else(PoisonError::into_inner) = tenants;
+        for tenant in plan.tenants.keys() {
+            for outcome in ["accepted", "rejected", "error"] {
+                metrics::counter!("gateway_send_requests_total", "tenant" => self.tenant(tenant), "outcome" => outcome)
+                    .increment(0);
+            }
+            for limit in &plan.limits {
+                metrics::counter!("gateway_rate_limited_total", "tenant" => self.tenant(tenant), "limit" => limit.id.shared())
+                    .increment(0);
+            }
+        }
+        for provider in plan.providers.keys() {
+            register_provider(provider);
+            for other in plan.providers.keys().filter(|other| *other != provider) {
+                metrics::counter!("gateway_provider_failovers_total", "from" => provider.shared(), "to" => other.shared())
+                    .increment(0);
+            }
+        }
+        for outcome in ["delivered", "retried", "given_up"] {
+            metrics::counter!("gateway_webhook_deliveries_total", "outcome" => outcome).increment(0);
+        }
+        metrics::counter!("gateway_panics_total").increment(0);
+        for name in ["gateway_oldest_queued_age_seconds"] {
+            metrics::gauge!(name).set(0.0);
+        }
+    }
+
+    pub(crate) fn submitted(&self, tenant: &TenantId, outcome: SubmitOutcome, took: Duration) {
+        let outcome = outcome.as_str();
+        metrics::counter!("gateway_send_requests_total", "tenant" => self.tenant(tenant), "outcome" => outcome).increment(1);
+        metrics::histogram!("gateway_send_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn accepted(&self, tenant: &TenantId, country: Country) {
+        metrics::counter!("gateway_messages_accepted_total", "tenant" => self.tenant(tenant), "country" => self.country(country))
+            .increment(1);
+    }
+
+    pub(crate) fn blocked(&self, tenant: &TenantId, country: Country, code: Code) {
+        let reason = block_reason(code);
+        metrics::counter!("gateway_messages_blocked_total",
+            "tenant" => self.tenant(tenant), "country" => self.country(country), "reason" => reason)
+        .increment(1);
+    }
+
+    pub(crate) fn rate_limited(&self, tenant: &TenantId, limit: &LimitId) {
+        metrics::counter!("gateway_rate_limited_total", "tenant" => self.tenant(tenant), "limit" => limit.shared()).increment(1);
+    }
+
+    pub(crate) fn shadowed(&self, tenant: &TenantId, limit: &LimitId) {
+        metrics::counter!("gateway_limits_shadowed_total", "tenant" => self.tenant(tenant), "limit" => limit.shared())
+            .increment(1);
+    }
+
+    pub(crate) fn attempted(&self, attempted: &Attempted) {
+        let kind = attempted.kind.map_or("none", Kind::as_str);
+        metrics::counter!("gateway_provider_attempts_total",
+            "provider" => attempted.provider.shared(), "outcome" => attempted.outcome.as_str(), "kind" => kind)
+        .increment(1);
+        metrics::histogram!("gateway_provider_request_duration_seconds", "provider" => attempted.provider.shared())
+            .record(f64::from(attempted.took_ms) / 1000.0);
+    }
+
+    pub(crate) fn segments(&self, provider: &ProviderName, encoding: Encoding, segments: u16) {
+        metrics::counter!("gateway_segments_total", "provider" => provider.shared(), "encoding" => encoding.as_str())
+            .increment(u64::from(segments));
+    }
+
+    pub(crate) fn failover(&self, from: &ProviderName, to: &ProviderName) {
+        metrics::counter!("gateway_provider_failovers_total", "from" => from.shared(), "to" => to.shared()).increment(1);
+    }
+
+    pub(crate) fn circuit(&self, provider: &ProviderName, circuit: Circuit) {
+        for state in Circuit::ALL {
+            let value = if state == circuit { 1.0 } else { 0.0 };
+            metrics::gauge!("gateway_provider_circuit_state", "provider" => provider.shared(), "state" => state.as_str())
+                .set(value);
+        }
+    }
+
+    /// Counts a change only where it brought a final status.
+    pub(crate) fn changed(&self, change: &Change) {
+        if change.from == change.to || !change.to.is_final() {
+            return;
+        }
+        let provider: Label = change.provider.as_ref().map_or(Label::from("none"), |p| p.shared().into());
+        metrics::counter!("gateway_messages_final_total",
+            "provider" => provider, "country" => self.country(change.country), "status" => change.to.as_str())
+        .increment(1);
+    }
+
+    pub(crate) fn receipt(&self, provider: &ProviderName, state: &DeliveryState) {
+        metrics::counter!("gateway_receipts_total", "provider" => provider.shared(), "status" => state.as_str()).increment(1);
+    }
+
+    pub(crate) fn receipt_unmatched(&self, provider: &ProviderName) {
+        metrics::counter!("gateway_receipts_unmatched_total", "provider" => provider.shared()).increment(1);
+    }
+
+    pub(crate) fn callback_refused(&self, provider: &ProviderName, reason: &'static str) {
+        metrics::counter!("gateway_callbacks_refused_total", "provider" => provider.shared(), "reason" => reason).increment(1);
+    }
+
+    pub(crate) fn feedback(&self, tenant: &TenantId, country: Country, outcome: &'static str) {
+        metrics::counter!("gateway_outcomes_total",
+            "tenant" => self.tenant(tenant), "country" => self.country(country), "outcome" => outcome)
+        .increment(1);
+    }
+
+    pub(crate) fn webhook(&self, outcome: &'static str, took: Duration) {
+        metrics::counter!("gateway_webhook_deliveries_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("gateway_webhook_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn store_operation(&self, operation: &'static str, took: Duration) {
+        metrics::histogram!("gateway_store_operation_duration_seconds", "operation" => operation).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn panicked(&self) {
+        metrics::counter!("gateway_panics_total").increment(1);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    pub(crate) fn counts(&self, counts: &Counts) {
+        metrics::gauge!("gateway_messages_in_flight", "stage" => "queued").set(counts.queued as f64);
+        metrics::gauge!("gateway_messages_in_flight", "stage" => "sending").set(counts.sending as f64);
+        metrics::gauge!("gateway_oldest_queued_age_seconds").set(counts.oldest_queued.unwrap_or_default().as_secs_f64());
+    }
+
+    fn tenant(&self, tenant: &TenantId) -> Label {
+        let known = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        if known.contains::<str>(tenant.borrow()) { tenant.shared().into() } else { Label::from(OTHER) }
+    }
+
+    fn country(&self, country: Country) -> Label {
+        let mut seen = self.countries.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.contains(&country) || (seen.len() < COUNTRIES_MAX && seen.insert(country)) {
+            return country.as_str().to_owned().into();
+        }
+        Label::from(OTHER)
+    }
+}
+
+#[expect(clippy::disallowed_macros, reason = "this is the one module that emits")]
+fn register_provider(provider: &ProviderName) {
+    let name = || provider.shared();
+    let attempts = |outcome: Outcome, kind: &'static str| {
+        metrics::counter!("gateway_provider_attempts_total",
+            "provider" => name(), "outcome" => outcome.as_str(), "kind" => kind)
+        .increment(0);
+    };
+    attempts(Outcome::Accepted, "none");
+    for outcome in [Outcome::NotSent, Outcome::Refused, Outcome::Unknown] {
+        for kind in Kind::ALL {
+            attempts(outcome, kind.as_str());
+        }
+    }
+    for status in DeliveryState::LABELS {
+        metrics::counter!("gateway_receipts_total", "provider" => name(), "status" => status).increment(0);
+    }
+    metrics::counter!("gateway_receipts_unmatched_total", "provider" => name()).increment(0);
+    for reason in ["forged", "malformed"] {
+        metrics::counter!("gateway_callbacks_refused_total", "provider" => name(), "reason" => reason).increment(0);
+    }
+    for encoding in [Encoding::Gsm7, Encoding::Ucs2] {
+        metrics::counter!("gateway_segments_total", "provider" => name(), "encoding" => encoding.as_str()).increment(0);
+    }
+}
+
+/// How a request ended, as `outcome` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubmitOutcome {
+    Accepted,
+    Error,
+    Rejected,
+}
+
+impl SubmitOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Error => "error",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Our fault, or the caller's.
+    pub(crate) fn of(code: Code) -> Self {
+        if matches!(code, Code::Overloaded | Code::StoreUnavailable) { Self::Error } else { Self::Rejected }
+    }
+}
+
+/// Statuses that are counted when reached.
+pub(crate) fn final_statuses() -> impl Iterator<Item = Status> {
+    Status::ALL.into_iter().filter(|status| status.is_final())
+}
+
+fn block_reason(code: Code) -> &'static str {
+    let [limit, country, _guard, _opt_out, _budget, test_number] = BLOCK_REASONS;
+    match code {
+        Code::CountryNotAllowed => country,
+        Code::TestNumber => test_number,
+        Code::ChannelNotSupported
+        | Code::DestinationRateLimited
+        | Code::EndUserRateLimited
+        | Code::ForbiddenClient
+        | Code::IdempotencyKeyReuse
+        | Code::InvalidRecipient
+        | Code::InvalidRequest
+        | Code::NoRoute
+        | Code::NotFound
+        | Code::Overloaded
+        | Code::RecipientRateLimited
+        | Code::SenderNotAllowed
+        | Code::StoreUnavailable
+        | Code::TenantRateLimited
+        | Code::UnknownTemplate
+        | Code::UnknownVariable => limit,
+    }
+}
