@@ -1,8 +1,10 @@
-"""Holds alerts, dashboards and a running gateway's /metrics against metrics.txt. Prints faults, exits 1 when there are any.
+"""Holds alerts, dashboards and a running gateway's /metrics against the engine's table of metrics. Prints faults, exits 1
+when there are any.
 
     metrics.py rules OUT           writes every PromQL expression of the dashboards as recording rules, for promtool
-    metrics.py names               names and labels in alerts.yml and the dashboards are known ones; alerts are complete
-    metrics.py live FILE           a saved /metrics has the checked names, the right types and labels, no summary
+    metrics.py names               alerts.yml and the dashboards name only metrics and labels that exist; alerts are complete;
+                                   the table has what the contract names
+    metrics.py live FILE           a saved /metrics has the table's types and labels, no summary, nothing else
 """
 import json
 import pathlib
@@ -13,6 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana").glob("*.json"))
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 RUNBOOKS = ROOT / "deploy/prometheus/runbooks.md"
+TABLE = ROOT / "crates/engine/src/telemetry/table.rs"
+CONTRACT = ROOT / "tests/deploy/contract-metrics.txt"
 ALWAYS = {"instance", "job", "le"}  # Prometheus adds the first two, histograms have the third
 METRIC = re.compile(r"(?<![\w:])gateway_\w+")
 faults = []
@@ -24,19 +28,17 @@ def fault(text):
 
 
 def known():
-    """name -> (standing, type, labels)"""
-    metrics = {}
-    for line in (ROOT / "tests/deploy/metrics.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            standing, name, kind, *labels = line.split()
-            metrics[name] = (standing, kind, set(labels))
-    return metrics
+    """name -> (type, labels), from the engine's declarations"""
+    found = re.findall(r'(counter|gauge|histogram)\(\s*"(gateway_\w+)",\s*&\[([^\]]*)\]', TABLE.read_text())
+    if not found:
+        fault(f"{TABLE} declares no metric that can be read")
+    return {name: (kind, set(re.findall(r"\w+", labels))) for kind, name, labels in found}
 
 
 def base(name, metrics):
     """The metric a series name belongs to: histograms are queried by their parts."""
     stem = re.sub(r"_(bucket|count|sum)$", "", name)
-    return stem if metrics.get(stem, ("", "", ()))[1] == "histogram" else name
+    return stem if metrics.get(stem, ("", ()))[0] == "histogram" else name
 
 
 def dashboard_exprs():
@@ -88,9 +90,9 @@ def check_expr(where, text, metrics, extra=frozenset()):
         if name not in metrics:
             fault(f"{where}: unknown metric {found}")
             continue
-        labels |= metrics[name][2]
+        labels |= metrics[name][1]
     for name, inside in re.findall(r"(?<![\w:])(gateway_\w+)\{([^}]*)\}", text):
-        allowed = metrics.get(base(name, metrics), ("", "", set()))[2] | ALWAYS
+        allowed = metrics.get(base(name, metrics), ("", set()))[1] | ALWAYS
         for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside):
             if label not in allowed:
                 fault(f"{where}: {name} has no label {label}")
@@ -126,9 +128,13 @@ def names():
     for where, expr in dashboard_exprs():
         check_expr(where, expr, metrics)
     check_alerts(metrics)
-    used = set(METRIC.findall(ALERTS.read_text())) | {m for _, e in dashboard_exprs() for m in METRIC.findall(e)}
-    planned = sorted({base(m, metrics) for m in used} & {m for m, v in metrics.items() if v[0] == "planned"})
-    print(f"  {len(used)} series names, of them planned only: {', '.join(planned) or 'none'}")
+    for line in CONTRACT.read_text().splitlines():
+        name, *labels = line.split() if not line.startswith("#") else [None]
+        if name and name not in metrics:
+            fault(f"{name} stands in the contract and not in the table")
+        elif name and labels and set(labels) != metrics[name][1]:
+            fault(f"{name} has labels {sorted(metrics[name][1])}, in the contract {sorted(labels)}")
+    print(f"  {len(metrics)} metrics")
 
 
 def live(path):
@@ -144,15 +150,13 @@ def live(path):
     for name, kind in types.items():
         if kind == "summary":
             fault(f"{name} is a summary")
-        if name.startswith("gateway_") and name not in metrics:
-            print(f"  note: {name} is not in metrics.txt")
-    for name, (standing, kind, allowed) in metrics.items():
-        if name not in types:
-            (fault if standing == "checked" else print)(f"{'' if standing == 'checked' else '  note: '}{name} is missing")
-        elif types[name] != kind:
-            fault(f"{name} is a {types[name]}, not a {kind}")
-        elif labels.get(name, allowed) != allowed:
-            fault(f"{name} has labels {sorted(labels[name])}, not {sorted(allowed)}")
+        if not name.startswith("gateway_"):
+            continue
+        if name not in metrics:
+            fault(f"{name} is not in the table")
+        elif (kind, labels.get(name, set())) != metrics[name]:
+            fault(f"{name} is a {kind} of {sorted(labels.get(name, ()))}, in the table a {metrics[name][0]} of {sorted(metrics[name][1])}")
+    print(f"  {len(types)} metrics; not seen yet: {', '.join(sorted(metrics.keys() - types.keys())) or 'none'}")
 
 
 if __name__ == "__main__":
