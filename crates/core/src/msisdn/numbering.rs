@@ -2,21 +2,30 @@
 //! parsed: a number counts only when its country's plan has it as valid.
 
 use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberType, Region, ValidationError,
+    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberType, Region,
+    ValidationError,
 };
 
 use super::reading::Reading;
 use super::{Country, DIGITS_MAX, DIGITS_MIN, Msisdn, MsisdnError};
 
 /// Finds the number that a reading means, from most to least certain.
-pub(super) fn resolve(reading: &Reading, default_country: Option<Country>) -> Result<Msisdn, MsisdnError> {
+pub(super) fn resolve(
+    reading: &Reading,
+    default_country: Option<Country>,
+) -> Result<Msisdn, MsisdnError> {
     let digits = reading.digits.as_str();
     if reading.plus {
         // `+00…` and `+011…`: no calling code begins with a zero, and people mix the two notations up.
-        let digits = digits.strip_prefix("00").or_else(|| digits.strip_prefix("011")).unwrap_or(digits);
+        let digits = digits
+            .strip_prefix("00")
+            .or_else(|| digits.strip_prefix("011"))
+            .unwrap_or(digits);
         return international(digits);
     }
-    let home = default_country.filter(|country| country.calling_code().is_some()).and_then(Country::region);
+    let home = default_country
+        .filter(|country| country.calling_code().is_some())
+        .and_then(Country::region);
     if let Some(rest) = digits.strip_prefix("00") {
         let found = international(rest);
         return match home {
@@ -36,19 +45,29 @@ pub(super) fn resolve(reading: &Reading, default_country: Option<Country>) -> Re
 /// Digits that begin with a calling code.
 fn international(digits: &str) -> Result<Msisdn, MsisdnError> {
     let number = parse(&format!("+{digits}"), None)?;
-    let found = accept(&number)?;
-    if digits.parse() == Ok(found.digits) { Ok(found) } else { settled(found) }
+    let found = accept(&number, digits)?;
+    if digits.parse() == Ok(found.digits) {
+        Ok(found)
+    } else {
+        settled(found)
+    }
 }
 
 /// Digits as a subscriber in `region` would dial them, with that region's own international prefix, too.
 fn as_dialled_in(digits: &str, region: Region) -> Result<Msisdn, MsisdnError> {
-    settled(accept(&parse(digits, Some(region))?)?)
+    settled(accept(&parse(digits, Some(region))?, digits)?)
 }
 
 /// Makes sure that the E.164 form of what was found reads as the same number again.
 fn settled(found: Msisdn) -> Result<Msisdn, MsisdnError> {
-    let again = parse(&found.expose(), None).and_then(|number| accept(&number))?;
-    if again == found { Ok(found) } else { Err(MsisdnError::InvalidForCountry { country: found.country }) }
+    let again = accept(&parse(&found.expose(), None)?, &found.expose_digits())?;
+    if again == found {
+        Ok(found)
+    } else {
+        Err(MsisdnError::InvalidForCountry {
+            country: found.country,
+        })
+    }
 }
 
 /// Why digits without plus and without a default country are none of anybody's.
@@ -61,29 +80,37 @@ fn incomplete(digits: &str) -> MsisdnError {
 }
 
 fn parse(text: &str, region: Option<Region>) -> Result<PhoneNumber, MsisdnError> {
-    PHONE_NUMBER_UTIL.parse(text, region).map_err(|error| match error {
-        ParseError::InvalidCountryCode => MsisdnError::UnknownCallingCode,
-        // We pass nothing but digits, so that too few are all that can be wrong with them.
-        ParseError::NotANumber(_) | ParseError::TooShortAfterIdd | ParseError::TooShortNsn => MsisdnError::TooShort,
-        ParseError::TooLongNsn => MsisdnError::TooLong,
-    })
+    PHONE_NUMBER_UTIL
+        .parse(text, region)
+        .map_err(|error| match error {
+            ParseError::InvalidCountryCode => MsisdnError::UnknownCallingCode,
+            // We pass nothing but digits, so that too few are all that can be wrong with them.
+            ParseError::NotANumber(_) | ParseError::TooShortAfterIdd | ParseError::TooShortNsn => {
+                MsisdnError::TooShort
+            }
+            ParseError::TooLongNsn => MsisdnError::TooLong,
+        })
 }
 
-fn accept(number: &PhoneNumber) -> Result<Msisdn, MsisdnError> {
+fn accept(number: &PhoneNumber, written: &str) -> Result<Msisdn, MsisdnError> {
     let digits = e164_digits(number)?;
     if Msisdn::test(digits).is_test() {
         return Ok(Msisdn::test(digits));
     }
     let kind = PHONE_NUMBER_UTIL.get_number_type(number);
     if kind == PhoneNumberType::Unknown {
-        return match without_mexican_mobile_prefix(number) {
-            Some(repaired) => accept(&repaired),
+        return match without_mexican_mobile_prefix(number, written) {
+            Some(repaired) => accept(&repaired, written),
             None => Err(refusal(number)),
         };
     }
     let region = PHONE_NUMBER_UTIL.get_region_for_number(number);
     let country = region.map_or(Country::UNKNOWN, Country::from);
-    Ok(Msisdn { digits, country, number_type: kind.into() })
+    Ok(Msisdn {
+        digits,
+        country,
+        number_type: kind.into(),
+    })
 }
 
 /// Calling code, the zeros that some plans keep (Italy), national number.
@@ -92,21 +119,25 @@ fn e164_digits(number: &PhoneNumber) -> Result<u64, MsisdnError> {
         (Some(true), count) => usize::try_from(count.unwrap_or(1)).unwrap_or(0),
         (Some(false) | None, _) => 0,
     };
-    let digits = format!("{}{:0<zeros$}{}", number.country_code, "", number.national_number);
+    let digits = format!(
+        "{}{:0<zeros$}{}",
+        number.country_code, "", number.national_number
+    );
     if digits.len() > DIGITS_MAX {
         return Err(MsisdnError::TooLong);
     }
     digits.parse().map_err(|_| MsisdnError::NotANumber)
 }
 
-/// Mexico dropped `1` (from abroad) and `044`, `045`, `01` (from home) before its ten digits in 2019; address books
-/// did not.
-fn without_mexican_mobile_prefix(number: &PhoneNumber) -> Option<PhoneNumber> {
+/// Mexico dropped `1` (after the calling code) and `044`, `045`, `01` (at home) before its ten digits in 2019; address
+/// books did not. `written` tells them from a North American number without its plus, which has eleven digits.
+fn without_mexican_mobile_prefix(number: &PhoneNumber, written: &str) -> Option<PhoneNumber> {
     const MEXICO: i32 = 52;
     const TEN_DIGITS: u64 = 10_000_000_000;
+    const WITH_CALLING_CODE_MIN: usize = "5215512345678".len();
     let zero_first = number.italian_leading_zero == Some(true);
     let old_prefix = match number.national_number / TEN_DIGITS {
-        1 => true,
+        1 => zero_first || written.len() >= WITH_CALLING_CODE_MIN,
         44 | 45 => zero_first,
         _ => false,
     };
@@ -127,7 +158,9 @@ fn refusal(number: &PhoneNumber) -> MsisdnError {
         .map_or(Country::UNKNOWN, Country::from);
     match PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) {
         Ok(NumberLengthType::IsPossible) => MsisdnError::InvalidForCountry { country },
-        Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => MsisdnError::TooShort,
+        Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => {
+            MsisdnError::TooShort
+        }
         Err(ValidationError::InvalidCountryCode) => MsisdnError::UnknownCallingCode,
         Err(ValidationError::InvalidLength) => MsisdnError::Impossible { country },
         Err(ValidationError::TooLong) => MsisdnError::TooLong,
