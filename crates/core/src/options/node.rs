@@ -129,6 +129,13 @@ impl Node {
         table.into_iter().flatten().map(|(key, node)| (key.as_str(), node))
     }
 
+    /// Whether this value or one below it was hidden.
+    pub fn has_pruned(&self) -> bool {
+        let mut found = false;
+        self.walk(&Path::new(), &mut |_, node| found |= node.pruned);
+        found
+    }
+
     /// The positions of a list that the last parse saw, in order: what was hidden is left out, so
     /// the n-th parsed element stood at the n-th of these.
     pub fn visible(&self, path: &Path) -> Vec<usize> {

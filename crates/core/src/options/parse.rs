@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 
 use super::deserializer::{Error, NodeDeserializer, Raw};
-use super::node::{Node, Value};
+use super::node::{Node, Origin, Value};
 use super::path::{Path, Step};
 use crate::Secret;
 
@@ -105,11 +105,8 @@ impl Run {
             Raw::Missing(field) => return self.stand_in(root, &path, field),
             Raw::Unknown(known) => What::Unknown(known.to_vec()),
         };
-        if let Some(made_up) = self.stand_ins.keys().find(|made_up| path.is_within(made_up)) {
-            let steps = made_up.steps();
-            let parent = Path::from(steps.iter().take(steps.len() - 1).cloned().collect::<Vec<_>>());
-            self.incomplete.remove(&parent);
-            return !parent.is_empty() && root.prune(&parent);
+        if let Some(made_up) = self.stand_ins.keys().find(|made_up| path.is_within(made_up)).cloned() {
+            return self.stand_in_differently(root, &made_up);
         }
         self.faults.push(Fault { path: path.clone(), what });
         !path.is_empty() && root.prune(&path)
@@ -124,11 +121,29 @@ impl Run {
             self.faults.push(Fault { path: path.clone(), what: What::Missing });
         }
         let Some(node) = root.find_mut(parent) else { return false };
-        let origin = node.origin;
+        let origin = Origin { inline_secrets: true, text_only: false, ..node.origin };
         let Value::Table(table) = &mut node.value else { return false };
         let before = table.insert(field.to_owned(), Node::new(Value::Text(String::new()), origin));
         self.incomplete.insert(parent.clone());
         self.stand_ins.insert(path, before).is_none()
+    }
+
+    /// A stand-in of the wrong type: tries the next one, or gives its table up.
+    fn stand_in_differently(&mut self, root: &mut Node, made_up: &Path) -> bool {
+        let Some(node) = root.find_mut(made_up) else { return false };
+        let next = match &node.value {
+            Value::Text(_) => Some(Value::List(Vec::new())),
+            Value::List(_) => Some(Value::Table(BTreeMap::new())),
+            Value::Bool(_) | Value::Float(_) | Value::Int(_) | Value::Secret(_) | Value::Table(_) => None,
+        };
+        if let Some(next) = next {
+            node.value = next;
+            return true;
+        }
+        let steps = made_up.steps();
+        let parent = Path::from(steps.iter().take(steps.len() - 1).cloned().collect::<Vec<_>>());
+        self.incomplete.remove(&parent);
+        !parent.is_empty() && root.prune(&parent)
     }
 
     /// Takes the tables that lacked keys out of the final value.
@@ -191,7 +206,7 @@ fn hidden_above(root: &Node, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Origin, Span};
+    use crate::options::Span;
     use serde::Deserialize;
     use serde_json::json;
 
@@ -215,6 +230,18 @@ mod tests {
         key: Secret,
         #[serde(default)]
         wait: Option<Span>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Lists {
+        #[serde(rename = "first")]
+        _first: Vec<Span>,
+        #[serde(rename = "second")]
+        _second: BTreeMap<String, Span>,
+        #[serde(rename = "third")]
+        _third: u8,
+        #[serde(rename = "word")]
+        _word: Word,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -259,6 +286,14 @@ mod tests {
                 r#"words[1]: Invalid("expected one of block, shadow")"#,
             ]
         );
+    }
+
+    #[test]
+    fn missing_lists_and_tables_do_not_hide_other_missing_keys() {
+        let mut root = Node::from_json(json!({ "a": {} }), FILE);
+        let faults = parse_all::<BTreeMap<String, Lists>>(&mut root).faults;
+        let paths: Vec<_> = faults.iter().map(|fault| fault.path.to_string()).collect();
+        assert_eq!(paths, ["a.first", "a.second", "a.third"], "a number or word cannot be made up");
     }
 
     #[test]

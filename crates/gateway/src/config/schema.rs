@@ -18,7 +18,7 @@ pub use route::{ClassTtl, Prefer, Route, When};
 pub use server::{Log, LogFormat, Server, Store};
 pub use template::{Template, Texts};
 pub use tenant::{KeyHash, Passwordless, Tenant, Webhook};
-pub use values::{CountryCode, Hours, Language, NotA, Prefix, PublicUrl, SenderId};
+pub use values::{CountryCode, Hours, Language, NotA, Prefix, PublicUrl, SenderId, WebhookUrl};
 
 use std::collections::BTreeMap;
 

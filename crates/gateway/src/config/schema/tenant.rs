@@ -11,7 +11,7 @@ use sms_core::Secret;
 use sms_core::options::deserialize_guarded;
 
 use super::json;
-use super::values::{CountryCode, Language, PublicUrl, SenderId};
+use super::values::{CountryCode, Language, SenderId, WebhookUrl};
 
 /// Who may send, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -58,7 +58,7 @@ pub struct Webhook {
     pub secret: Secret,
     /// Where to.
     #[schemars(with = "json::UrlText")]
-    pub url: PublicUrl,
+    pub url: WebhookUrl,
 }
 
 /// What Auth0's passwordless gateway signs its tokens with.

@@ -91,6 +91,15 @@ text! {
     }
 }
 
+text! {
+    /// Where status changes are posted: a URL that may have a query, without credentials.
+    WebhookUrl, "a URL such as \"https://acme.example/sms\"", |text| {
+        let (before, query) = text.split_once('?').unwrap_or((text, ""));
+        let fits = !query.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#');
+        (fits && before.parse::<BaseUrl>().is_ok()).then(|| text.to_owned())
+    }
+}
+
 /// A time of day that may run past midnight, in a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hours {
@@ -223,6 +232,7 @@ mod tests {
         assert_eq!("1876".parse::<Prefix>().unwrap().as_str(), "+1876");
         assert_eq!("Acme".parse::<SenderId>().unwrap().as_str(), "Acme");
         assert_eq!("https://a.example/".parse::<PublicUrl>().unwrap().as_str(), "https://a.example");
+        assert_eq!("https://a.example/s/?t=1".parse::<WebhookUrl>().unwrap().as_str(), "https://a.example/s/?t=1");
     }
 
     #[test]
@@ -238,6 +248,7 @@ mod tests {
         }
         assert!("far too long a sender".parse::<SenderId>().is_err());
         assert!("sms.example.com".parse::<PublicUrl>().is_err());
+        assert!("https://u:p@a.example/".parse::<WebhookUrl>().is_err());
     }
 
     #[test]
