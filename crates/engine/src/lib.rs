@@ -36,5 +36,8 @@ pub use receipt::{CallbackRefusal, ReceiptOutlet, ReceiptQueue};
 pub use refusal::{Code, Problem, Refusal};
 pub use render::{Rendered, TemplateFault, TemplateSpec, Templates};
 pub use request::{Acceptance, EndUser, SendRequest, Submitted};
-pub use route::{Candidate, Explanation, Routed, RuleVerdict, Selected};
+pub use route::{
+    Candidate, CandidateDecision, Explanation, NumberFacts, Routed, RuleVerdict, Selected, TemplateFacts, TextFacts,
+    explain,
+};
 pub use waiters::Decision;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use sms_core::{LimitId, StoreError};
 
 /// The contract's problem codes that the engine decides on.
@@ -72,8 +73,14 @@ impl Code {
     }
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// One thing that is wrong with one field. Texts are for the caller and free of personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Which kind of mistake.
     pub code: Code,

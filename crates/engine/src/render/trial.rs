@@ -1,0 +1,104 @@
+//! Tries a template out with sample values when it is compiled, so that a mistake stops the configuration and not a
+//! message.
+
+use minijinja::{Error, ErrorKind, Template, Value};
+use sms_core::text::segment;
+
+use super::autofill;
+use super::guard;
+use super::templates::TemplateSpec;
+use super::values::{Reference, nested};
+use crate::admission::TEXT_CHARS_MAX;
+
+/// What the trial found.
+pub(super) struct Trouble {
+    pub(super) line: Option<usize>,
+    pub(super) message: String,
+    pub(super) help: &'static str,
+}
+
+/// Parts that the text takes with ordinary values.
+pub(super) fn run(template: &Template<'_, '_>, references: &[Reference], spec: &TemplateSpec) -> Result<u16, Trouble> {
+    let word = attempt(template, references, &Value::from(SAMPLE_WORD));
+    let number = attempt(template, references, &Value::from(SAMPLE_NUMBER));
+    let mut touches = !spec.allow_links;
+    let mut text = String::new();
+    for outcome in [number, word] {
+        match outcome {
+            Ok(tried) => {
+                touches &= tried.touches_link;
+                text = tried.text;
+            }
+            // A sample of the wrong type proves nothing.
+            Err(error) if !is_mistake(error.kind()) => touches = false,
+            Err(error) => return Err(trouble(&error)),
+        }
+    }
+    if touches && references.iter().any(Reference::is_guarded) {
+        return Err(Trouble {
+            line: None,
+            message: "a variable that strangers fill in stands right beside a link, and would become part of it"
+                .to_owned(),
+            help: "Put a space between them, or set `allow_links = true`.",
+        });
+    }
+    if let Some(domain) = &spec.autofill_domain {
+        autofill::bind(&mut text, domain, SAMPLE_CODE);
+    }
+    if text.chars().count() > TEXT_CHARS_MAX {
+        return Err(Trouble {
+            line: None,
+            message: format!("makes texts longer than {TEXT_CHARS_MAX} characters"),
+            help: "Shorten it: one SMS holds 160 plain characters, or 70 of other scripts.",
+        });
+    }
+    Ok(segment(&text).segments)
+}
+
+const SAMPLE_CODE: &str = "123456";
+const SAMPLE_NUMBER: i32 = 12;
+const SAMPLE_WORD: &str = "Anna";
+
+struct Tried {
+    text: String,
+    touches_link: bool,
+}
+
+fn attempt(template: &Template<'_, '_>, references: &[Reference], sample: &Value) -> Result<Tried, Error> {
+    let value = |reference: &Reference| {
+        if reference.is_guarded() { sample.clone() } else { Value::from(SAMPLE_CODE) }
+    };
+    let variables = nested(references.iter().map(|reference| (reference, value(reference))));
+    let (text, spans) = template.render_with_spans(variables)?;
+    let touches_link = guard::touches_link(&text, &spans, template.source());
+    Ok(Tried { text, touches_link })
+}
+
+/// Whether the template is at fault whatever the values are.
+fn is_mistake(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::MissingArgument
+            | ErrorKind::OutOfFuel
+            | ErrorKind::TooManyArguments
+            | ErrorKind::UndefinedError
+            | ErrorKind::UnknownFilter
+            | ErrorKind::UnknownFunction
+            | ErrorKind::UnknownMethod
+            | ErrorKind::UnknownTest
+    )
+}
+
+/// Only samples were filled in, so that the error's own words are free of personal data.
+fn trouble(error: &Error) -> Trouble {
+    let message = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    let help = match error.kind() {
+        ErrorKind::OutOfFuel => "Make the template do less: a message needs no long loops.",
+        ErrorKind::UndefinedError => "Use another name for what the template sets itself.",
+        _ => "See the list of filters and tests of MiniJinja; there are no functions.",
+    };
+    Trouble { line: error.line(), message, help }
+}
