@@ -5,6 +5,7 @@
 
 mod base_url;
 mod deserializer;
+mod error;
 mod node;
 mod one_or_many;
 mod parse;

@@ -96,7 +96,13 @@ mod tests {
 
     #[test]
     fn https_anywhere_and_http_to_this_machine_are_fine() {
-        for text in ["https://rest.mittoapi.net", "https://h:8443/base/", "http://127.0.0.1:9", "http://localhost", "http://[::1]:80/x"] {
+        for text in [
+            "https://rest.mittoapi.net",
+            "https://h:8443/base/",
+            "http://127.0.0.1:9",
+            "http://localhost",
+            "http://[::1]:80/x",
+        ] {
             assert!(text.parse::<BaseUrl>().unwrap().checked(false).is_ok(), "{text}");
         }
         assert_eq!("https://h/base//".parse::<BaseUrl>().unwrap().as_str(), "https://h/base");
@@ -104,7 +110,13 @@ mod tests {
 
     #[test]
     fn http_to_another_machine_needs_a_word() {
-        for text in ["http://rest.mittoapi.net", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.nip.io", "http://[2001:db8::1]"] {
+        for text in [
+            "http://rest.mittoapi.net",
+            "http://10.0.0.1",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.nip.io",
+            "http://[2001:db8::1]",
+        ] {
             let url: BaseUrl = text.parse().unwrap();
             assert_eq!(url.clone().checked(false), Err(What::InsecureUrl), "{text}");
             assert!(url.checked(true).is_ok(), "{text}");
@@ -113,7 +125,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_base_url() {
-        for text in ["", "rest.mittoapi.net", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "https://h#f", "https://h:port", "https://h:99999", "https://a b", "https://[::1", "https://h\\@evil"] {
+        for text in [
+            "",
+            "rest.mittoapi.net",
+            "ftp://h",
+            "https://",
+            "https://u:p@h",
+            "https://h?x=1",
+            "https://h#f",
+            "https://h:port",
+            "https://h:99999",
+            "https://a b",
+            "https://[::1",
+            "https://h\\@evil",
+        ] {
             assert_eq!(text.parse::<BaseUrl>(), Err(NotAUrl), "{text}");
         }
     }

@@ -73,9 +73,7 @@ impl fmt::Debug for Value {
         match self {
             Self::List(items) => items.fmt(f),
             Self::Table(table) => table.fmt(f),
-            Self::Bool(_) | Self::Float(_) | Self::Int(_) | Self::Secret(_) | Self::Text(_) => {
-                f.write_str(self.kind())
-            }
+            Self::Bool(_) | Self::Float(_) | Self::Int(_) | Self::Secret(_) | Self::Text(_) => f.write_str(self.kind()),
         }
     }
 }
@@ -97,12 +95,10 @@ impl Node {
                 None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(text) => Value::Text(text),
-            Json::Array(items) => {
-                Value::List(items.into_iter().map(|item| Self::from_json(item, origin)).collect())
+            Json::Array(items) => Value::List(items.into_iter().map(|item| Self::from_json(item, origin)).collect()),
+            Json::Object(object) => {
+                Value::Table(object.into_iter().map(|(key, item)| (key, Self::from_json(item, origin))).collect())
             }
-            Json::Object(object) => Value::Table(
-                object.into_iter().map(|(key, item)| (key, Self::from_json(item, origin))).collect(),
-            ),
         };
         Self::new(value, origin)
     }
@@ -117,12 +113,7 @@ impl Node {
         let table = match self.find(path).map(|node| &node.value) {
             Some(Value::Table(table)) => Some(table),
             Some(
-                Value::Bool(_)
-                | Value::Float(_)
-                | Value::Int(_)
-                | Value::List(_)
-                | Value::Secret(_)
-                | Value::Text(_),
+                Value::Bool(_) | Value::Float(_) | Value::Int(_) | Value::List(_) | Value::Secret(_) | Value::Text(_),
             )
             | None => None,
         };

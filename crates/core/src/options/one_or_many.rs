@@ -74,8 +74,7 @@ mod tests {
     #[test]
     fn a_fault_in_the_only_value_points_at_it() {
         let mut node = Node::from_json(json!({ "k": 5 }), Origin::BUILT_IN);
-        type Table = std::collections::BTreeMap<String, OneOrMany<String>>;
-        let faults = parse_all::<Table>(&mut node).faults;
+        let faults = parse_all::<std::collections::BTreeMap<String, OneOrMany<String>>>(&mut node).faults;
         assert_eq!(faults.iter().map(|f| f.path.to_string()).collect::<Vec<_>>(), ["k"]);
     }
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
-use super::deserializer::{Error, NodeDeserializer, Raw};
+use super::deserializer::NodeDeserializer;
+use super::error::{Error, Raw};
 use super::node::{Node, Origin, Value};
 use super::path::{Path, Step};
 use crate::Secret;
@@ -228,8 +229,8 @@ mod tests {
     struct Item {
         id: String,
         key: Secret,
-        #[serde(default)]
-        wait: Option<Span>,
+        #[serde(default, rename = "wait")]
+        _wait: Option<Span>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -321,7 +322,10 @@ mod tests {
         let mut root = Node::new(
             Value::Table(BTreeMap::from([
                 ("count".to_owned(), text("17")),
-                ("named".to_owned(), Node::new(Value::Table(BTreeMap::from([("a".to_owned(), Node::new(item, ENV))])), ENV)),
+                (
+                    "named".to_owned(),
+                    Node::new(Value::Table(BTreeMap::from([("a".to_owned(), Node::new(item, ENV))])), ENV),
+                ),
                 ("words".to_owned(), text("block, shadow")),
             ])),
             ENV,
@@ -340,7 +344,10 @@ mod tests {
     fn a_bad_word_in_an_environment_list_is_one_fault_and_the_parse_ends() {
         let node = |text: &str| Node::new(Value::Text(text.to_owned()), ENV);
         let mut root = Node::new(
-            Value::Table(BTreeMap::from([("words".to_owned(), node("block,blok")), ("count".to_owned(), node("many"))])),
+            Value::Table(BTreeMap::from([
+                ("words".to_owned(), node("block,blok")),
+                ("count".to_owned(), node("many")),
+            ])),
             ENV,
         );
         assert_eq!(

@@ -8,7 +8,8 @@ use std::io;
 
 use serde::de::{self, Deserialize as _, Deserializer, Visitor};
 
-use super::deserializer::{GUARDED, INLINE_SECRET, SECRET};
+use super::deserializer::{GUARDED, SECRET};
+use super::error::INLINE_SECRET;
 use super::node::{Node, Value};
 use super::parse::{Fault, What};
 use super::path::Path;

@@ -130,7 +130,16 @@ mod tests {
 
     #[test]
     fn rates_and_windows_read_as_people_write_them() {
-        for (text, count, s) in [("200/s", 200, 1), ("600/min", 600, 60), ("5/hour", 5, 3_600), ("20/d", 20, 86_400), ("1/30s", 1, 30), ("5/10m", 5, 600), ("10/h", 10, 3_600), ("1 / week", 1, 604_800)] {
+        for (text, count, s) in [
+            ("200/s", 200, 1),
+            ("600/min", 600, 60),
+            ("5/hour", 5, 3_600),
+            ("20/d", 20, 86_400),
+            ("1/30s", 1, 30),
+            ("5/10m", 5, 600),
+            ("10/h", 10, 3_600),
+            ("1 / week", 1, 604_800),
+        ] {
             let window: Window = text.parse().unwrap();
             assert_eq!((window.max, window.period), (count, Duration::from_secs(s)), "{text}");
             let rate: Rate = text.parse().unwrap();
@@ -148,7 +157,9 @@ mod tests {
 
     #[test]
     fn nothing_and_nonsense_are_refused() {
-        for text in ["", "5", "5/", "/h", "0/h", "5/0s", "-5/h", "+5/h", "5 per hour", "x/h", "5/10", "5/m/h", "99999999999/s"] {
+        for text in
+            ["", "5", "5/", "/h", "0/h", "5/0s", "-5/h", "+5/h", "5 per hour", "x/h", "5/10", "5/m/h", "99999999999/s"]
+        {
             assert_eq!(text.parse::<Window>(), Err(NotARate), "{text}");
             assert_eq!(text.parse::<Rate>(), Err(NotARate), "{text}");
         }

@@ -114,9 +114,9 @@ codes! {
     NO_PUBLIC_URL "W203", "no receipts will come: `server.public_url` is not set",
         "Providers are told where to report delivery only if the gateway knows how it is reached from outside; messages stay `sent`.",
         "Set server.public_url to the https:// address that leads to server.listen.";
-    NO_VARIABLE "W204", "a template names no variable",
-        "Every message with this template reads the same; a one-time code would be missing.",
-        "Use {{ code }} or {{ text }}.";
+    DOUBTFUL_TEXT "W204", "a template will most likely not do what is meant",
+        "For instance, a text that names no variable reads the same in every message, so a one-time code would be missing.",
+        "Use {{ code }} or {{ text }}; see the message.";
     NO_LIMITS "W205", "no limit holds",
         "`limits = []` takes the built-in limit away, so one number can be sent any number of messages.",
         "Remove the line, or write the limits you want; mode = \"shadow\" only counts.";
@@ -129,6 +129,9 @@ codes! {
     GUARD_NOT_BUILT "W208", "the guard refuses nothing in this version",
         "This version does not yet act on abuse it suspects; limits and countries hold all the same.",
         "Write mode = \"shadow\" or \"off\".";
+    NO_SUCH_COUNTRY "W209", "no country with telephone numbers has this code",
+        "The value has the form of a country, but nothing will ever match it.",
+        "Countries are written as the two letters of ISO 3166: \"DE\", \"GB\", \"US\".";
 }
 
 #[cfg(test)]

@@ -96,12 +96,12 @@ impl<'a> Cursor<'a> {
             (Self::Tables(tables), Step::Index(at)) => {
                 tables.get(*at).map(|table| (table.span(), table.span(), Self::Table(table)))
             }
-            (Self::Inline(table), Step::Key(key)) => table
-                .get_key_value(key)
-                .map(|(key, item)| (key.span(), item.span(), Self::of_item(item))),
-            (Self::Table(table), Step::Key(key)) => table
-                .get_key_value(key)
-                .map(|(key, item)| (key.span(), item.span(), Self::of_item(item))),
+            (Self::Inline(table), Step::Key(key)) => {
+                table.get_key_value(key).map(|(key, item)| (key.span(), item.span(), Self::of_item(item)))
+            }
+            (Self::Table(table), Step::Key(key)) => {
+                table.get_key_value(key).map(|(key, item)| (key.span(), item.span(), Self::of_item(item)))
+            }
             (Self::Array(_) | Self::Inline(_) | Self::Leaf | Self::Table(_) | Self::Tables(_), _) => None,
         }
     }
@@ -119,7 +119,9 @@ impl<'a> Cursor<'a> {
         match value {
             Value::Array(array) => Self::Array(array),
             Value::InlineTable(table) => Self::Inline(table),
-            Value::Boolean(_) | Value::Datetime(_) | Value::Float(_) | Value::Integer(_) | Value::String(_) => Self::Leaf,
+            Value::Boolean(_) | Value::Datetime(_) | Value::Float(_) | Value::Integer(_) | Value::String(_) => {
+                Self::Leaf
+            }
         }
     }
 }
@@ -172,10 +174,9 @@ fn merged_item(item: &Item, number: usize) -> Merged {
 
 fn merged(value: &Value, number: usize) -> Merged {
     match value {
-        Value::Array(array) if !array.is_empty() && array.iter().all(Value::is_inline_table) => list_of_tables(
-            array.iter().filter_map(Value::as_inline_table).map(|table| dict(table, number)),
-            number,
-        ),
+        Value::Array(array) if !array.is_empty() && array.iter().all(Value::is_inline_table) => {
+            list_of_tables(array.iter().filter_map(Value::as_inline_table).map(|table| dict(table, number)), number)
+        }
         Value::Array(array) => array.iter().map(|value| merged(value, number)).collect::<Vec<_>>().into(),
         Value::Boolean(value) => (*value.value()).into(),
         Value::Datetime(value) => value.value().to_string().into(),
@@ -187,8 +188,8 @@ fn merged(value: &Value, number: usize) -> Merged {
 }
 
 fn list_of_tables(tables: impl Iterator<Item = Dict>, number: usize) -> Merged {
-    let marked = tables.enumerate().map(|(at, table)| {
-        (format!("{LIST_MARK}{number:06}{LIST_MARK}{at:06}"), Merged::from(table))
-    });
+    let marked = tables
+        .enumerate()
+        .map(|(at, table)| (format!("{LIST_MARK}{number:06}{LIST_MARK}{at:06}"), Merged::from(table)));
     marked.collect::<Dict>().into()
 }

@@ -59,7 +59,10 @@ pub struct Sources<'a> {
 
 impl std::fmt::Debug for Sources<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sources").field("documents", &self.documents.len()).field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("documents", &self.documents.len())
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,7 +121,10 @@ pub fn load(sources: &Sources<'_>, hooks: &Hooks<'_>) -> Result<Loaded, Report> 
 }
 
 /// Splits each provider's table: the common keys are parsed here, the rest is its factory's.
-fn providers(tree: &mut Tree, faults: &mut Vec<sms_core::options::Fault>) -> std::collections::BTreeMap<String, Provider> {
+fn providers(
+    tree: &mut Tree,
+    faults: &mut Vec<sms_core::options::Fault>,
+) -> std::collections::BTreeMap<String, Provider> {
     let section = Path::new().key("providers");
     let tables: Vec<_> = tree.root.table(&section).map(|(name, node)| (name.to_owned(), node.clone())).collect();
     let mut providers = std::collections::BTreeMap::new();

@@ -73,7 +73,12 @@ mod tests {
     #[test]
     fn references_hashes_and_plain_words_are_shown() {
         let hash = "0a1b2c3d4e5f6a7b8c9d0e0a1b2c3d4e5f6a7b8c9d0e0a1b2c3d4e5f6a7b8c9d";
-        for text in [r#"api_key = { env = "MITTO_API_KEY" }"#.to_owned(), format!("keys = [\"sha256:{hash}\"]"), r#"timeuot = "3s""#.to_owned(), r#"en = "{{ code }} is your code""#.to_owned()] {
+        for text in [
+            r#"api_key = { env = "MITTO_API_KEY" }"#.to_owned(),
+            format!("keys = [\"sha256:{hash}\"]"),
+            r#"timeuot = "3s""#.to_owned(),
+            r#"en = "{{ code }} is your code""#.to_owned(),
+        ] {
             assert_eq!(shown(&text), text);
         }
     }

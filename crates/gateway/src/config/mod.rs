@@ -22,7 +22,7 @@ pub use report::{Finding, Place, Report};
 pub use schema::Config;
 pub use secrets::{Machine, Placeholders, environment};
 pub use tree::Flag;
-pub use validate::Hooks;
+pub use validate::{Hooks, TextFinding};
 
 #[cfg(test)]
 mod tests;

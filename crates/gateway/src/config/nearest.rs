@@ -36,14 +36,22 @@ mod tests {
     #[test]
     fn slips_are_recognised() {
         let known = ["base_url", "timeout", "throughput", "tenants", "api_key"];
-        for (word, meant) in [("timeuot", "timeout"), ("troughput", "throughput"), ("tenant", "tenants"), ("apikey", "api_key"), ("url", "")] {
+        for (word, meant) in [
+            ("timeuot", "timeout"),
+            ("troughput", "throughput"),
+            ("tenant", "tenants"),
+            ("apikey", "api_key"),
+            ("url", ""),
+        ] {
             assert_eq!(nearest(word, known).unwrap_or_default(), meant, "{word}");
         }
     }
 
     #[test]
     fn distances_count_swaps_once() {
-        for (a, b, steps) in [("", "", 0), ("a", "", 1), ("timeuot", "timeout", 1), ("kitten", "sitting", 3), ("ab", "ba", 1)] {
+        for (a, b, steps) in
+            [("", "", 0), ("a", "", 1), ("timeuot", "timeout", 1), ("kitten", "sitting", 3), ("ab", "ba", 1)]
+        {
             assert_eq!(distance(a, b), steps, "{a} {b}");
         }
     }

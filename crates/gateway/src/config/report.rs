@@ -114,7 +114,14 @@ impl Finding {
         let span = same_columns(&shown, &masked, &span);
         let place = Place { column, file, line, shown: masked, span };
         let help = error.message().lines().collect::<Vec<_>>().join(", ");
-        Self { code, help, message: "this is not TOML".to_owned(), path: String::new(), place: Some(place), set_by: None }
+        Self {
+            code,
+            help,
+            message: "this is not TOML".to_owned(),
+            path: String::new(),
+            place: Some(place),
+            set_by: None,
+        }
     }
 
     /// One block: title, place, caret, repair.
@@ -173,7 +180,11 @@ impl<'a> Masks<'a> {
             let is_string = text.starts_with(['"', '\'']);
             // Short values under an unknown key are durations and the like.
             let short = problem.point == Point::Key && text.len() <= SHORT_BYTES_MAX;
-            if is_string && problem.hides && !short && let Some(list) = hidden.get_mut(document.number()) {
+            if is_string
+                && problem.hides
+                && !short
+                && let Some(list) = hidden.get_mut(document.number())
+            {
                 list.push(value);
             }
         }

@@ -18,13 +18,13 @@ pub use route::{ClassTtl, Prefer, Route, When};
 pub use server::{Log, LogFormat, Server, Store};
 pub use template::{Template, Texts};
 pub use tenant::{KeyHash, Passwordless, Tenant, Webhook};
-pub use values::{CountryCode, Hours, Language, NotA, Prefix, PublicUrl, SenderId, WebhookUrl};
+pub use values::{Hours, Language, NotA, Prefix, PublicUrl, WebhookUrl};
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, IgnoredAny};
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 
 /// The whole configuration of an SMS gateway.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -53,6 +53,18 @@ pub struct Config {
     pub templates: BTreeMap<String, Template>,
     /// Who may send, by name.
     pub tenants: BTreeMap<String, Tenant>,
+}
+
+impl Config {
+    /// What a reload to `new` cannot change: these keep their running values until a restart.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("server.listen", self.server.listen != new.server.listen),
+            ("server.ops", self.server.ops != new.server.ops),
+            ("store", self.store != new.store),
+        ];
+        changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+    }
 }
 
 impl Default for Config {

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use sms_core::options::{Node, Path, Step, Value};
 
+use super::document::Document;
 use super::mask;
 use super::reference::REFERENCE;
 use super::schema::COMMON_KEYS;
-use super::document::Document;
 use super::tree::{Source, Tree, variable_of};
 
 /// One value.

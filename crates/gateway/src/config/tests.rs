@@ -1,19 +1,19 @@
 //! The loader as a whole: what an operator writes, and what is told.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod faults;
 mod files;
 mod reference;
 mod sources;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::Deserialize;
 use sms_core::Secret;
 use sms_core::options::{BaseUrl, Fault, SecretSource};
 
-use super::schema::{Config, Provider};
-use super::{Flag, Hooks, Input, Loaded, Mode, Report, Sources, load};
+use super::schema::{Config, Provider, Template, Texts};
+use super::{Flag, Hooks, Input, Loaded, Mode, Report, Sources, TextFinding, load};
 
 /// Every secret is there, and as long as a key.
 struct Secrets;
@@ -28,7 +28,11 @@ impl SecretSource for Secrets {
     }
 
     fn file(&self, path: &str) -> io::Result<String> {
-        if path == "/missing" { Err(io::ErrorKind::NotFound.into()) } else { Ok(format!("resolved-secret-of-{path}\n")) }
+        if path == "/missing" {
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            Ok(format!("resolved-secret-of-{path}\n"))
+        }
     }
 
     fn credential(&self, name: &str) -> io::Result<String> {
@@ -57,17 +61,37 @@ fn build(_: &str, provider: &Provider) -> Vec<Fault> {
     }
 }
 
-/// Finds `{{ name }}`; a lone brace is a mistake.
-fn template(text: &str) -> Result<Vec<String>, String> {
-    let mut names = Vec::new();
-    for part in text.split("{{").skip(1) {
-        let (name, _) = part.split_once("}}").ok_or("unexpected end of the text, expected }}")?;
-        names.push(name.trim().to_owned());
+/// Wants as many `}}` as `{{`, and warns of texts without them.
+fn compile(templates: &BTreeMap<String, Template>) -> Vec<TextFinding> {
+    let mut findings = Vec::new();
+    for (name, template) in templates {
+        let of_client = |(client, texts): (&String, &Texts)| (Some(client.clone()), texts.clone());
+        let all = std::iter::once((None, template.texts.clone())).chain(template.clients.iter().map(of_client));
+        for (client, texts) in all {
+            for (language, text) in texts {
+                let (open, shut) = (text.matches("{{").count(), text.matches("}}").count());
+                if open == shut && open > 0 {
+                    continue;
+                }
+                let warning = open == shut;
+                let (message, help) =
+                    if warning { ("names nothing", "name the code") } else { ("does not end", "add }}") };
+                findings.push(TextFinding {
+                    client: client.clone(),
+                    help: help.to_owned(),
+                    // The engine keeps tags in lower case.
+                    language: Some(language.as_str().to_lowercase()),
+                    message: message.to_owned(),
+                    template: name.clone(),
+                    warning,
+                });
+            }
+        }
     }
-    Ok(names)
+    findings
 }
 
-const HOOKS: Hooks<'static> = Hooks { kinds: &["mitto", "mock"], provider: &build, template: &template };
+const HOOKS: Hooks<'static> = Hooks { kinds: &["mitto", "mock"], provider: &build, templates: &compile };
 
 fn text(name: &str, text: &str) -> Input {
     Input::Text { name: name.to_owned(), text: text.to_owned() }

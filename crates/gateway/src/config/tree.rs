@@ -92,9 +92,8 @@ impl Tree {
         if fixed.is_none() && node.is_some_and(|node| node.origin.text_only) {
             return None;
         }
-        let own = node
-            .filter(|node| !matches!(node.value, Value::Table(_) | Value::List(_)))
-            .map(|node| node.origin.source);
+        let own =
+            node.filter(|node| !matches!(node.value, Value::Table(_) | Value::List(_))).map(|node| node.origin.source);
         if let Some(document) = fixed.or(own).and_then(|number| self.documents.get(number)) {
             if node.is_some_and(|node| node.origin.text_only) {
                 return None;
@@ -160,8 +159,11 @@ pub(super) fn variable_of(path: &Path) -> String {
 /// The key path and text of a variable that overrides something.
 fn override_of((name, text): &(String, String)) -> Option<(Vec<String>, String)> {
     let keys = name.strip_prefix("GATEWAY__")?;
-    Some((keys.split("__").map(str::to_ascii_lowercase).collect(), text.clone()))
+    Some((keys.splitn(DEPTH_MAX, "__").map(str::to_ascii_lowercase).collect(), text.clone()))
 }
+
+/// No key lies deeper; a longer variable ends in a key that does not exist.
+const DEPTH_MAX: usize = 16;
 
 /// Values by key path, as text, exactly as written.
 struct Text {
@@ -217,7 +219,9 @@ impl Build<'_> {
             Merged::Dict(_, table) if table.keys().any(|key| key.starts_with(LIST_MARK)) => self.list(table, path),
             Merged::Dict(_, table) => {
                 let entries = table.iter();
-                Value::Table(entries.map(|(key, item)| (key.clone(), self.node(item, &path.clone().key(key)))).collect())
+                Value::Table(
+                    entries.map(|(key, item)| (key.clone(), self.node(item, &path.clone().key(key)))).collect(),
+                )
             }
             Merged::Empty(..) => Value::Text(String::new()),
             Merged::Num(_, number) => numeric(*number),
@@ -273,7 +277,9 @@ fn numeric(number: Num) -> Value {
         | Num::U128(_)
         | Num::USize(_) => {
             let value = number.to_i128().and_then(|value| i64::try_from(value).ok());
-            Value::Int(value.or_else(|| number.to_u128().and_then(|value| i64::try_from(value).ok())).unwrap_or(i64::MAX))
+            Value::Int(
+                value.or_else(|| number.to_u128().and_then(|value| i64::try_from(value).ok())).unwrap_or(i64::MAX),
+            )
         }
     }
 }

@@ -9,13 +9,16 @@ mod routes;
 mod templates;
 mod tenants;
 
+use std::collections::BTreeMap;
+
+use sms_core::Country;
 use sms_core::options::{Fault, Path};
 
 use super::codes::{self, Code};
 use super::load::Mode;
 use super::nearest::nearest;
 use super::problem::{Problem, place};
-use super::schema::{Config, GuardMode, Provider};
+use super::schema::{Config, GuardMode, Provider, Template};
 use super::tree::Tree;
 
 /// What only other parts of the program can check.
@@ -25,8 +28,25 @@ pub struct Hooks<'a> {
     pub kinds: &'a [&'a str],
     /// Builds an instance as if to use it, and returns the faults of its options.
     pub provider: &'a dyn Fn(&str, &Provider) -> Vec<Fault>,
-    /// Compiles a text; the names of its variables, or what is wrong with it.
-    pub template: &'a dyn Fn(&str) -> Result<Vec<String>, String>,
+    /// Compiles the templates; what is wrong with their texts, or worth a warning.
+    pub templates: &'a dyn Fn(&BTreeMap<String, Template>) -> Vec<TextFinding>,
+}
+
+/// What compiling a template's text found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFinding {
+    /// The application whose text it is, where it is one's.
+    pub client: Option<String>,
+    /// How to mend it.
+    pub help: String,
+    /// The text's language; `None` for the template as a whole.
+    pub language: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// The template.
+    pub template: String,
+    /// The text can be used all the same.
+    pub warning: bool,
 }
 
 impl std::fmt::Debug for Hooks<'_> {
@@ -87,6 +107,31 @@ impl Check<'_> {
             None => format!("defined: {list}"),
         };
         self.at_value(code, path, title, help);
+    }
+
+    /// Two letters that no country with telephones has are most likely a slip.
+    fn countries_exist(&mut self, list: &Path, countries: &[Country]) {
+        for (at, country) in countries.iter().enumerate() {
+            if country.calling_code().is_none() && *country != Country::UNKNOWN {
+                let title = format!("no country with telephone numbers is called {country}");
+                let path = self.item(list, at);
+                self.at_value(
+                    &codes::NO_SUCH_COUNTRY,
+                    path,
+                    title,
+                    "countries are written as in ISO 3166, such as \"DE\"",
+                );
+            }
+        }
+    }
+
+    /// The path of the n-th parsed entry of a list, or of the list itself where it is no list in
+    /// the file: a single value, or text from the environment.
+    fn item(&self, list: &Path, at: usize) -> Path {
+        match self.positions(list).get(at) {
+            Some(position) => list.clone().index(*position),
+            None => list.clone(),
+        }
     }
 
     /// The positions in the file of what was parsed from a list.

@@ -2,10 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sms_core::Window;
+use sms_core::{Country, Window};
 
 use super::json;
-use super::values::CountryCode;
 
 /// One limit on acceptances. It does not apply to requests that lack one of its keys.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -73,10 +72,10 @@ pub enum LimitKey {
 pub struct Countries {
     /// Exceptions from `default = "block"`.
     #[schemars(with = "Vec<json::CountryText>")]
-    pub allow: Vec<CountryCode>,
+    pub allow: Vec<Country>,
     /// Exceptions from `default = "allow"`.
     #[schemars(with = "Vec<json::CountryText>")]
-    pub block: Vec<CountryCode>,
+    pub block: Vec<Country>,
     /// What holds for countries that neither list names.
     pub default: CountryDefault,
 }

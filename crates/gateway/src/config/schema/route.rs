@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sms_core::options::{OneOrMany, Span};
-use sms_core::{Channel, Class};
+use sms_core::{Channel, Class, Country, Sender};
 
 use super::json;
-use super::values::{CountryCode, Hours, Language, Prefix, SenderId};
+use super::values::{Hours, Language, Prefix};
 
 /// One route. The first that matches a message is taken.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ pub struct Route {
     /// Sender of messages that name none, ahead of the tenant's.
     #[serde(default)]
     #[schemars(with = "Option<json::SenderText>")]
-    pub sender: Option<SenderId>,
+    pub sender: Option<Sender>,
     /// Weights of providers: one is drawn, the others are its fail-over, then come those of `use`.
     #[serde(default)]
     pub split: BTreeMap<String, u32>,
@@ -78,7 +78,7 @@ pub struct When {
     pub client_id: Option<OneOrMany<String>>,
     /// Country of the recipient.
     #[schemars(with = "Option<json::OneOrMany<json::CountryText>>")]
-    pub country: Option<OneOrMany<CountryCode>>,
+    pub country: Option<OneOrMany<Country>>,
     /// Which factor the code belongs to, as the identity platform calls it.
     #[schemars(with = "Option<json::OneOrMany<String>>")]
     pub factor: Option<OneOrMany<String>>,

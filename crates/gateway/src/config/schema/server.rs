@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use schemars::JsonSchema;
-use serde::de::Deserializer;
 use serde::Deserialize;
+use serde::de::Deserializer;
 use sms_core::Secret;
 use sms_core::options::{Size, Span, deserialize_guarded};
 

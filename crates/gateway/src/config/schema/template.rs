@@ -99,12 +99,13 @@ pub(super) const KEYS: &[&str] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sms_core::options::{Node, Origin, What, parse_all};
     use serde_json::json;
+    use sms_core::options::{Node, Origin, What, parse_all};
 
     #[test]
     fn languages_stand_beside_the_fixed_keys() {
-        let json = json!({ "autofill_domain": "a.example", "en": "1", "pt_BR": "2", "client": { "ios": { "en": "3" } } });
+        let json =
+            json!({ "autofill_domain": "a.example", "en": "1", "pt_BR": "2", "client": { "ios": { "en": "3" } } });
         let template = parse_all::<Template>(&mut Node::from_json(json, Origin::BUILT_IN)).value.unwrap();
         let texts: Vec<_> = template.texts.iter().map(|(l, t)| (l.as_str(), t.as_str())).collect();
         assert_eq!(texts, [("en", "1"), ("pt-BR", "2")]);
@@ -115,7 +116,8 @@ mod tests {
     fn a_key_that_is_no_language_is_unknown() {
         let json = json!({ "autofil_domain": "a", "english": "x", "en": 5, "client": { "ios": { "englisch": "x" } } });
         let faults = parse_all::<Template>(&mut Node::from_json(json, Origin::BUILT_IN)).faults;
-        let mut told: Vec<_> = faults.iter().map(|f| (f.path.to_string(), matches!(f.what, What::Unknown(_)))).collect();
+        let mut told: Vec<_> =
+            faults.iter().map(|f| (f.path.to_string(), matches!(f.what, What::Unknown(_)))).collect();
         told.sort();
         let expected = [("autofil_domain", true), ("client.ios.englisch", false), ("en", false), ("english", true)];
         assert_eq!(told, expected.map(|(path, unknown)| (path.to_owned(), unknown)));

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use sha2::{Digest as _, Sha256};
-use sms_core::Secret;
 use sms_core::options::deserialize_guarded;
+use sms_core::{Country, Secret, Sender};
 
 use super::json;
-use super::values::{CountryCode, Language, SenderId, WebhookUrl};
+use super::values::{Language, WebhookUrl};
 
 /// Who may send, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -21,7 +21,7 @@ pub struct Tenant {
     pub clients: Option<Vec<String>>,
     /// Country whose national form of a number is understood too (`0151…`).
     #[schemars(with = "Option<json::CountryText>")]
-    pub default_country: Option<CountryCode>,
+    pub default_country: Option<Country>,
     /// API keys: `"sha256:<64 hex digits>"` as `gateway keys create` prints it, or a reference to
     /// such a hash or to a key. Every one of them is valid.
     #[schemars(with = "Vec<json::KeyText>")]
@@ -35,10 +35,10 @@ pub struct Tenant {
     pub passwordless: Option<Passwordless>,
     /// Senders by country (`us = "+12025550100"`), ahead of `senders`.
     #[schemars(schema_with = "json::senders_by_country")]
-    pub sender_by_country: BTreeMap<CountryCode, SenderId>,
+    pub sender_by_country: BTreeMap<Country, Sender>,
     /// Senders this tenant may use; the first is the default.
     #[schemars(with = "Vec<json::SenderText>")]
-    pub senders: Vec<SenderId>,
+    pub senders: Vec<Sender>,
     /// Template of requests that name none and whose route names none.
     pub template: Option<String>,
     /// Where status changes are reported.
@@ -164,7 +164,9 @@ mod tests {
         let short = "sha256:9f86d0";
         let upper = "sha256:9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08";
         let long = format!("sha256:{}", "0".repeat(66));
-        for text in [short, upper, long.as_str(), "", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"] {
+        for text in
+            [short, upper, long.as_str(), "", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+        {
             assert_eq!(KeyHash::parse(text), None, "{text}");
         }
     }

@@ -1,14 +1,11 @@
-//! Words of the configuration that have a form: countries, languages, prefixes, senders, hours.
-//! Checked when they are read, so that the fault stands at the word itself.
+//! Words of the configuration that have a form: languages, prefixes, URLs, hours. Checked when they are read, so that the fault stands at the word itself.
 
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use sms_core::Sender;
 use sms_core::options::BaseUrl;
 
 /// What was expected instead.
@@ -54,14 +51,6 @@ macro_rules! text {
 }
 
 text! {
-    /// A country: two letters, ISO 3166, kept in upper case.
-    CountryCode, "a country as two letters, such as \"DE\"", |text| {
-        let fits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-        fits.then(|| text.to_ascii_uppercase())
-    }
-}
-
-text! {
     /// A language: BCP 47, `_` accepted, kept as `pt-BR`.
     Language, "a language such as \"en\" or \"pt-BR\"", language
 }
@@ -85,13 +74,6 @@ text! {
 }
 
 text! {
-    /// A sender: 1 to 11 letters, digits and spaces with at least one letter, or a number.
-    SenderId, "a sender: 1 to 11 letters or digits, or a number", |text| {
-        Sender::parse(text).map(|sender| sender.as_str().to_owned())
-    }
-}
-
-text! {
     /// Where status changes are posted: a URL that may have a query, without credentials.
     WebhookUrl, "a URL such as \"https://acme.example/sms\"", |text| {
         let (before, query) = text.split_once('?').unwrap_or((text, ""));
@@ -103,21 +85,21 @@ text! {
 /// A time of day that may run past midnight, in a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hours {
-    from: Time,
+    from_minute: u16,
     text: String,
-    to: Time,
+    to_minute: u16,
     zone: TimeZone,
 }
 
 impl Hours {
-    /// First minute inside.
-    pub fn from(&self) -> Time {
-        self.from
+    /// First minute of the day inside, from 0.
+    pub fn from_minute(&self) -> u16 {
+        self.from_minute
     }
 
-    /// First minute outside again; before `from` when the span runs past midnight.
-    pub fn to(&self) -> Time {
-        self.to
+    /// First minute outside again, up to 1440; less than the first when the span runs past midnight.
+    pub fn to_minute(&self) -> u16 {
+        self.to_minute
     }
 
     /// Whose clock counts.
@@ -138,13 +120,14 @@ impl FromStr for Hours {
         let wrong = NotA(HOURS);
         let (span, zone) = text.trim().split_once(' ').ok_or(wrong)?;
         let (from, to) = span.split_once('-').ok_or(wrong)?;
-        let zone = TimeZone::get(zone.trim()).map_err(|_| NotA("a known time zone, such as \"Europe/Prague\", after the hours"))?;
-        let (from, to) = (minute(from).ok_or(wrong)?, minute(to).ok_or(wrong)?);
+        let zone = TimeZone::get(zone.trim())
+            .map_err(|_| NotA("a known time zone, such as \"Europe/Prague\", after the hours"))?;
+        let (from_minute, to_minute) = (minute(from).ok_or(wrong)?, minute(to).ok_or(wrong)?);
         // From 8 to 8 could mean all day or never.
-        if from == to {
+        if from_minute == to_minute {
             return Err(NotA("hours that begin and end at different minutes"));
         }
-        Ok(Self { from, text: text.trim().to_owned(), to, zone })
+        Ok(Self { from_minute, text: text.trim().to_owned(), to_minute, zone })
     }
 }
 
@@ -172,15 +155,16 @@ impl<T: FromStr<Err = NotA>> Visitor<'_> for FromText<T> {
     }
 }
 
-/// `HH:MM`; 24:00 is midnight.
-fn minute(text: &str) -> Option<Time> {
+/// `HH:MM` as a minute of the day; 24:00 is its end.
+fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
-    let two = |part: &str| -> Option<i8> {
+    let two = |part: &str| -> Option<u16> {
         (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok())?
     };
     match (two(hour)?, two(minute)?) {
-        (24, 0) => Some(Time::midnight()),
-        (hour, minute) => Time::new(hour, minute, 0, 0).ok(),
+        (24, 0) => Some(24 * 60),
+        (hour @ 0..24, minute @ 0..60) => Some(hour * 60 + minute),
+        (_, _) => None,
     }
 }
 
@@ -225,28 +209,24 @@ mod tests {
 
     #[test]
     fn words_are_kept_in_one_form() {
-        assert_eq!("de".parse::<CountryCode>().unwrap().as_str(), "DE");
-        for (text, kept) in [("en", "en"), ("pt_br", "pt-BR"), ("zh-hant-TW", "zh-Hant-TW"), ("es-419", "es-419"), ("FIL", "fil")] {
+        for (text, kept) in
+            [("en", "en"), ("pt_br", "pt-BR"), ("zh-hant-TW", "zh-Hant-TW"), ("es-419", "es-419"), ("FIL", "fil")]
+        {
             assert_eq!(text.parse::<Language>().unwrap().as_str(), kept);
         }
         assert_eq!("1876".parse::<Prefix>().unwrap().as_str(), "+1876");
-        assert_eq!("Acme".parse::<SenderId>().unwrap().as_str(), "Acme");
         assert_eq!("https://a.example/".parse::<PublicUrl>().unwrap().as_str(), "https://a.example");
         assert_eq!("https://a.example/s/?t=1".parse::<WebhookUrl>().unwrap().as_str(), "https://a.example/s/?t=1");
     }
 
     #[test]
     fn other_words_are_refused() {
-        for text in ["", "DEU", "D1", "ÄÖ"] {
-            assert!(text.parse::<CountryCode>().is_err(), "{text}");
-        }
         for text in ["", "e", "english", "en-", "en--US", "e1", "en US"] {
             assert!(text.parse::<Language>().is_err(), "{text}");
         }
         for text in ["", "+", "+0", "12a", "+1234567890123456", "+-1"] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
-        assert!("far too long a sender".parse::<SenderId>().is_err());
         assert!("sms.example.com".parse::<PublicUrl>().is_err());
         assert!("https://u:p@a.example/".parse::<WebhookUrl>().is_err());
     }
@@ -254,10 +234,21 @@ mod tests {
     #[test]
     fn hours_know_midnight_and_zones() {
         let hours: Hours = "22:00-06:00 Europe/Prague".parse().unwrap();
-        assert_eq!((hours.from(), hours.to()), (Time::constant(22, 0, 0, 0), Time::constant(6, 0, 0, 0)));
+        assert_eq!((hours.from_minute(), hours.to_minute()), (1320, 360));
         assert_eq!(hours.zone().iana_name(), Some("Europe/Prague"));
-        assert_eq!("08:00-24:00 UTC".parse::<Hours>().unwrap().to(), Time::midnight());
-        for text in ["22:00-06:00", "22-06 UTC", "25:00-06:00 UTC", "8:00-9:00 UTC", "08:00-08:00 UTC", "22:00-06:00 Mars/Olympus", ""] {
+        assert_eq!("08:00-24:00 UTC".parse::<Hours>().unwrap().to_minute(), 1440);
+        for text in [
+            "22:00-06:00",
+            "22-06 UTC",
+            "25:00-06:00 UTC",
+            "22:60-06:00 UTC",
+            "24:01-06:00 UTC",
+            "00:00-24:00 UTC+",
+            "8:00-9:00 UTC",
+            "08:00-08:00 UTC",
+            "22:00-06:00 Mars/Olympus",
+            "",
+        ] {
             assert!(text.parse::<Hours>().is_err(), "{text}");
         }
     }

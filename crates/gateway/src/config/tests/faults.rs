@@ -137,7 +137,10 @@ fn secrets_in_clear_are_never_shown() {
     let report = bad();
     let (shown, json) = (report.to_text(), report.to_json().to_string());
     for secret in ["hunter2", "whsec_in_clear", "an-api-key-in-clear-text"] {
-        assert!(!shown.contains(secret) && !json.contains(secret) && !format!("{report:?}").contains(secret), "{secret}\n{shown}");
+        assert!(
+            !shown.contains(secret) && !json.contains(secret) && !format!("{report:?}").contains(secret),
+            "{secret}\n{shown}"
+        );
     }
     assert!(shown.contains("18 | api_key = \"**************\"\n"), "{shown}");
 }
@@ -177,7 +180,8 @@ fn the_json_form_has_what_editors_need() {
 
 #[test]
 fn secrets_that_are_not_there_are_told_with_where_they_were_looked_for() {
-    let toml = MINIMAL.replace("MITTO_API_KEY", "EMPTY").replace("ACME_KEY", "UNSET") + "[store]\nkey = { file = \"/missing\" }\n";
+    let toml = MINIMAL.replace("MITTO_API_KEY", "EMPTY").replace("ACME_KEY", "UNSET")
+        + "[store]\nkey = { file = \"/missing\" }\n";
     let report = refused(&sources(vec![text("gateway.toml", &toml)]));
     assert_eq!(codes(&report), ["E121 tenants.acme.keys[0]", "E121 providers.mitto.api_key", "E122 store.key"]);
     let shown = report.to_text();
@@ -255,11 +259,11 @@ body_max = \"1B\"
 
 #[test]
 fn warnings_stop_nothing() {
-    let toml = "limits = []\n[tenants.acme]\n[providers.mock]\nkind = \"mock\"\n[[routes]]\nid = \"all\"\nuse = [\"mock\"]\n[[routes]]\nid = \"late\"\nuse = [\"mock\"]\n[templates.otp]\nen = \"Hello\"\nfr = \"{{ link }}\"\n[guard]\nmode = \"block\"\n";
+    let toml = "limits = []\n[tenants.acme]\n[providers.mock]\nkind = \"mock\"\n[[routes]]\nid = \"all\"\nuse = [\"mock\"]\n[[routes]]\nid = \"late\"\nuse = [\"mock\"]\n[templates.otp]\nen = \"Hello\"\npt_BR = \"Hello\"\n[countries]\nblock = [\"XX\"]\n[templates.otp.client.ios]\nen = \"Hello\"\n[guard]\nmode = \"block\"\n";
     let loaded = loaded(&sources(vec![text("gateway.toml", toml)]));
-    assert_eq!(warnings(&loaded), ["W205", "W202", "W201", "W206", "W204", "W204", "W208"]);
+    assert_eq!(warnings(&loaded), ["W205", "W202", "W201", "W206", "W204", "W204", "W209", "W204", "W208"]);
     assert!(loaded.warnings.to_text().contains("warning[W206]: no message can reach route `late`"));
-    assert!(loaded.warnings.to_text().ends_with("0 errors, 7 warnings. More: gateway explain W205"));
+    assert!(loaded.warnings.to_text().ends_with("0 errors, 9 warnings. More: gateway explain W205"));
 }
 
 #[test]
@@ -272,4 +276,23 @@ fn development_takes_secrets_in_clear_and_expects_mocks() {
     assert_eq!(key, Some(crate::config::schema::KeyHash::of_key("sk_dev_0123456789abcdef")));
     assert!(!loaded.show(true).contains("sk_dev_"), "{}", loaded.show(true));
     assert_eq!(codes(&refused(&sources(vec![text("dev", toml)]))), ["E120 tenants.demo.keys[0]"]);
+}
+
+#[test]
+fn no_broken_file_panics_hangs_or_shows_a_secret() {
+    let cuts = (0..BAD.len()).filter(|at| BAD.is_char_boundary(*at)).filter_map(|at| BAD.get(..at).map(str::to_owned));
+    let lines: Vec<&str> = BAD.lines().collect();
+    let without = (0..lines.len()).map(|gap| {
+        let kept: Vec<_> = lines.iter().enumerate().filter(|(at, _)| *at != gap).map(|(_, line)| *line).collect();
+        kept.join("\n")
+    });
+    for toml in cuts.chain(without) {
+        let shown = match load(&sources(vec![text("gateway.toml", &toml)]), &HOOKS) {
+            Ok(loaded) => format!("{}{}", loaded.warnings.to_text(), loaded.show(true)),
+            Err(report) => format!("{}{}", report.to_text(), report.to_json()),
+        };
+        for secret in ["hunter2", "whsec_in", "an-api-key"] {
+            assert!(!shown.contains(secret), "{secret}\n{toml}\n{shown}");
+        }
+    }
 }

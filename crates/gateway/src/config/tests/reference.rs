@@ -35,7 +35,10 @@ fn the_reference_in_full_is_valid() {
         "the defaults that comments tell are the program's"
     );
     let [with, without] = [1, 0].map(|at| loaded.config.routes.get(at).unwrap().clone());
-    assert_eq!((with.prefer, with.unknown_wait, with.max_copies), (without.prefer, without.unknown_wait, without.max_copies));
+    assert_eq!(
+        (with.prefer, with.unknown_wait, with.max_copies),
+        (without.prefer, without.unknown_wait, without.max_copies)
+    );
 }
 
 /// Key paths of the schema, list entries and names as `*`.
@@ -77,12 +80,15 @@ fn every_key_of_the_schema_stands_in_the_reference() {
         let steps: Vec<String> = names(line.split(" = ").next().unwrap()).split('.').map(str::to_owned).collect();
         for length in 1..=steps.len() {
             let with_names = |at: usize, step: &String| {
-                let named = at == 1 && matches!(steps[0].as_str(), "providers" | "templates" | "tenants");
+                let is_name = at == 1 && matches!(steps[0].as_str(), "providers" | "templates" | "tenants");
                 let client = at == 3 && steps.get(2).is_some_and(|step| step == "client");
-                let free = steps.get(at.wrapping_sub(1)).is_some_and(|step| matches!(step.as_str(), "metadata" | "split" | "sender_by_country"));
-                if named || client || free { "*".to_owned() } else { step.clone() }
+                let free = steps
+                    .get(at.wrapping_sub(1))
+                    .is_some_and(|step| matches!(step.as_str(), "metadata" | "split" | "sender_by_country"));
+                if is_name || client || free { "*".to_owned() } else { step.clone() }
             };
-            let path: Vec<String> = steps.iter().take(length).enumerate().map(|(at, step)| with_names(at, step)).collect();
+            let path: Vec<String> =
+                steps.iter().take(length).enumerate().map(|(at, step)| with_names(at, step)).collect();
             known.insert(path.join("."));
         }
     }

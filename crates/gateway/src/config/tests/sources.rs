@@ -1,5 +1,7 @@
 //! The environment and flags.
 
+use sms_core::Sender;
+
 use super::*;
 
 #[test]
@@ -20,7 +22,7 @@ fn the_environment_overrides_as_text_and_the_field_converts() {
     assert_eq!((provider.common.timeout.to_string(), provider.common.concurrency), ("5s".to_owned(), 7));
     assert_eq!(provider.options.parse::<Mitto>().unwrap().api_key.expose(), "0123");
     let tenant = loaded.config.tenants.get("acme").unwrap();
-    let senders: Vec<_> = tenant.senders.iter().map(|sender| sender.as_str()).collect();
+    let senders: Vec<_> = tenant.senders.iter().map(Sender::as_str).collect();
     assert_eq!((senders, tenant.name.as_deref()), (vec!["+447700900000", "0123"], Some("0123")));
     assert_eq!(loaded.config.server.listen.port(), 80);
     assert_eq!(loaded.config.countries.block.len(), 2);
@@ -73,7 +75,11 @@ fn flags_win_over_the_environment() {
 #[test]
 fn show_tells_every_origin_and_no_secret() {
     let toml = format!("{MINIMAL}[store]\nurl = {{ env = \"DATABASE_URL\" }}\n");
-    let env = [("GATEWAY__SERVER__DRAIN", "7s"), ("GATEWAY__PROVIDERS__MITTO__CALLBACK_SECRET", "hunter2"), ("GATEWAY__SERVER__OPS_TOKEN", "hunter2")];
+    let env = [
+        ("GATEWAY__SERVER__DRAIN", "7s"),
+        ("GATEWAY__PROVIDERS__MITTO__CALLBACK_SECRET", "hunter2"),
+        ("GATEWAY__SERVER__OPS_TOKEN", "hunter2"),
+    ];
     let shown = loaded(&with_env(&toml, &env)).show(true);
     for line in [
         "limits[0].allow[0] = \"1/30s\"  # default\n",
@@ -101,8 +107,30 @@ fn the_hash_changes_with_a_value_and_not_with_a_secret() {
 
 #[test]
 fn metadata_named_like_a_reference_is_no_reference() {
-    let toml = format!("{MINIMAL}[[routes]]\nid = \"prod\"\nuse = [\"mitto\"]\nwhen = {{ metadata = {{ env = \"UNSET\" }} }}\n");
+    let toml = format!(
+        "{MINIMAL}[[routes]]\nid = \"prod\"\nuse = [\"mitto\"]\nwhen = {{ metadata = {{ env = \"UNSET\" }} }}\n"
+    );
     let config = config(&toml);
     let metadata = &config.routes.last().unwrap().when.metadata;
     assert_eq!(metadata.get("env").unwrap().as_slice(), ["UNSET"]);
+}
+
+#[test]
+fn a_variable_of_any_depth_is_only_an_unknown_key() {
+    let deep = format!("GATEWAY{}", "__A".repeat(20_000));
+    let report = refused(&with_env(MINIMAL, &[(&deep, "x"), ("GATEWAY__", "x"), ("GATEWAY____", "x")]));
+    assert_eq!(codes(&report), ["E104 ", "E104 a"]);
+}
+
+#[test]
+fn a_reload_tells_what_needs_a_restart() {
+    let old = loaded(&with_env(MINIMAL, &[])).config;
+    let env = [
+        ("GATEWAY__SERVER__OPS", "127.0.0.1:1"),
+        ("GATEWAY__STORE__KEEP_NUMBERS", "1d"),
+        ("GATEWAY__SERVER__DRAIN", "1s"),
+    ];
+    let new = loaded(&with_env(MINIMAL, &env)).config;
+    assert_eq!(old.needs_restart(&new), ["server.ops", "store"]);
+    assert_eq!(old.needs_restart(&old), [] as [&str; 0]);
 }

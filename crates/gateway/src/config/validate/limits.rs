@@ -31,11 +31,13 @@ impl Check<'_> {
     }
 
     fn countries(&mut self) {
-        let (countries, path) = (&self.config.countries, Path::new().key("countries").key("block"));
+        let (countries, path) = (&self.config.countries, Path::new().key("countries"));
+        let (allow, block) = (path.clone().key("allow"), path.key("block"));
+        self.countries_exist(&allow, &countries.allow);
+        self.countries_exist(&block, &countries.block);
         for (at, country) in countries.block.iter().enumerate() {
             if countries.allow.contains(country) {
-                let item = path.clone().index(at);
-                let item = if self.tree.root.find(&item).is_some() { item } else { path.clone() };
+                let item = self.item(&block, at);
                 let title = format!("country {country} is both allowed and blocked");
                 self.at_value(&codes::CONTRADICTION, item, title, "remove it from one of the lists");
             }

@@ -13,8 +13,9 @@ impl Check<'_> {
             let path = Path::new().key("providers").key(name);
             self.kind(name, provider, &path);
             let tenants = path.clone().key("tenants");
-            for (position, tenant) in self.positions(&tenants).into_iter().zip(provider.common.tenants.iter().flatten()) {
-                self.reference(&codes::NO_SUCH_TENANT, "tenants", tenants.clone().index(position), tenant);
+            for (at, tenant) in provider.common.tenants.iter().flatten().enumerate() {
+                let path = self.item(&tenants, at);
+                self.reference(&codes::NO_SUCH_TENANT, "tenants", path, tenant);
             }
             if provider.common.concurrency == 0 {
                 self.bound(path.clone().key("concurrency"), "at least 1");
@@ -28,7 +29,12 @@ impl Check<'_> {
         let reports = self.config.providers.values().any(|provider| provider.common.kind != MOCK);
         if reports && !public && self.mode == Mode::Serve {
             let title = "no receipts will come: server.public_url is not set".to_owned();
-            self.at_key(&codes::NO_PUBLIC_URL, Path::new().key("server").key("public_url"), title, "set it to the https:// address that leads to server.listen");
+            self.at_key(
+                &codes::NO_PUBLIC_URL,
+                Path::new().key("server").key("public_url"),
+                title,
+                "set it to the https:// address that leads to server.listen",
+            );
         }
     }
 
@@ -56,9 +62,9 @@ impl Check<'_> {
     /// Whatever the kind: no URL of a provider leads to another machine in clear unannounced.
     fn urls(&mut self, provider: &Provider, path: &Path) {
         let options = provider.options.node();
-        let insecure = options
-            .table(&Path::new())
-            .any(|(key, node)| key == "insecure" && matches!(&node.value, Value::Bool(true)) || is_true_text(key, node));
+        let insecure = options.table(&Path::new()).any(|(key, node)| {
+            key == "insecure" && matches!(&node.value, Value::Bool(true)) || is_true_text(key, node)
+        });
         let urls: Vec<_> = options
             .table(&Path::new())
             .filter(|(key, node)| key.ends_with("url") && leads_away(node, insecure))

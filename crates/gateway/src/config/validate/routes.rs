@@ -45,7 +45,8 @@ impl Check<'_> {
             self.reference(&codes::NO_SUCH_PROVIDER, "providers", split.clone().key(name), name);
             seen.insert(name.as_str());
         }
-        for (position, name) in self.use_positions(&uses, route).into_iter().zip(&route.uses) {
+        for (at, name) in route.uses.iter().enumerate() {
+            let position = self.item(&uses, at);
             self.reference(&codes::NO_SUCH_PROVIDER, "providers", position.clone(), name);
             if !seen.insert(name) {
                 let title = format!("route `{}` uses provider `{name}` twice", route.id);
@@ -61,22 +62,14 @@ impl Check<'_> {
         }
     }
 
-    /// Paths of the providers in `use`; of text from the environment, the text's own.
-    fn use_positions(&self, uses: &Path, route: &Route) -> Vec<Path> {
-        let positions = self.positions(uses);
-        if positions.is_empty() {
-            return vec![uses.clone(); route.uses.len()];
-        }
-        positions.into_iter().map(|position| uses.clone().index(position)).collect()
-    }
-
     fn conditions(&mut self, when: &When, path: &Path) {
-        let tenant = path.clone().key("tenant");
-        let names = when.tenant.iter().flat_map(OneOrMany::as_slice).enumerate();
-        for (at, name) in names {
-            let item = tenant.clone().index(at);
-            let path = if self.tree.root.find(&item).is_some() { item } else { tenant.clone() };
+        let (country, tenant) = (path.clone().key("country"), path.clone().key("tenant"));
+        for (at, name) in when.tenant.iter().flat_map(OneOrMany::as_slice).enumerate() {
+            let path = self.item(&tenant, at);
             self.reference(&codes::NO_SUCH_TENANT, "tenants", path, name);
+        }
+        if let Some(countries) = &when.country {
+            self.countries_exist(&country, countries.as_slice());
         }
     }
 
@@ -85,7 +78,8 @@ impl Check<'_> {
             self.bound(path.clone().key("max_copies"), "1 or 2");
         }
         let ttl = path.clone().key("ttl");
-        let classes = [("otp", route.ttl.otp, Class::Otp), ("transactional", route.ttl.transactional, Class::Transactional)];
+        let classes =
+            [("otp", route.ttl.otp, Class::Otp), ("transactional", route.ttl.transactional, Class::Transactional)];
         for (key, span, class) in classes {
             let max = class.ttl_max();
             if span.is_some_and(|span| span.as_duration() < TTL_MIN || span.as_duration() > max) {

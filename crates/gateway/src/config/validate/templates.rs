@@ -1,27 +1,27 @@
-//! Templates: texts that compile and say something, tenants that exist.
+//! Templates: texts that compile, tenants that exist.
 
-use sms_core::options::Path;
+use sms_core::options::{Path, Value};
 
-use super::{Check, codes};
-use crate::config::schema::{Template, Texts};
+use super::{Check, TextFinding, codes};
+use crate::config::schema::Template;
 
 impl Check<'_> {
     pub(super) fn templates(&mut self) {
         for (name, template) in &self.config.templates {
             let path = Path::new().key("templates").key(name);
             let tenants = path.clone().key("tenants");
-            for (position, tenant) in self.positions(&tenants).into_iter().zip(template.tenants.iter().flatten()) {
-                self.reference(&codes::NO_SUCH_TENANT, "tenants", tenants.clone().index(position), tenant);
+            for (at, tenant) in template.tenants.iter().flatten().enumerate() {
+                let path = self.item(&tenants, at);
+                self.reference(&codes::NO_SUCH_TENANT, "tenants", path, tenant);
             }
             if template.texts.is_empty() && template.clients.is_empty() && !self.tree.has_faults(&path) {
                 let title = format!("template `{name}` has no text");
                 self.at_key(&codes::MISSING_KEY, path.clone(), title, "add `en = \"…\"`");
             }
             self.domain(template, &path);
-            self.texts(name, &template.texts, &path);
-            for (client, texts) in &template.clients {
-                self.texts(name, texts, &path.clone().key("client").key(client));
-            }
+        }
+        for finding in (self.hooks.templates)(&self.config.templates) {
+            self.text(finding);
         }
     }
 
@@ -36,25 +36,24 @@ impl Check<'_> {
         }
     }
 
-    fn texts(&mut self, name: &str, texts: &Texts, path: &Path) {
-        for (language, text) in texts {
-            let path = self.written(path, language.as_str());
-            match (self.hooks.template)(text) {
-                Ok(variables) => {
-                    let says = |variable: &String| {
-                        let first = variable.split('.').next().unwrap_or_default();
-                        VARIABLES.contains(&first)
-                    };
-                    if !variables.iter().any(says) {
-                        let title = format!("template `{name}` names no variable in `{language}`");
-                        self.at_value(&codes::NO_VARIABLE, path, title, "use {{ code }} or {{ text }}");
-                    }
-                }
-                Err(error) => {
-                    let title = format!("template `{name}` cannot be compiled in `{language}`");
-                    self.at_value(&codes::BAD_TEMPLATE, path, title, error);
-                }
-            }
+    fn text(&mut self, finding: TextFinding) {
+        let TextFinding { client, help, language, message, template, warning } = finding;
+        let mut path = Path::new().key("templates").key(&template);
+        if let Some(client) = client {
+            path = path.key("client").key(client);
+        }
+        if let Some(language) = &language {
+            path = self.written(&path, language);
+        }
+        let code = if warning { &codes::DOUBTFUL_TEXT } else { &codes::BAD_TEMPLATE };
+        let title = match language {
+            Some(language) => format!("template `{template}` in `{language}`: {message}"),
+            None => format!("template `{template}`: {message}"),
+        };
+        if self.tree.root.find(&path).is_some_and(|node| matches!(node.value, Value::Text(_))) {
+            self.at_value(code, path, title, help);
+        } else {
+            self.at_key(code, path, title, help);
         }
     }
 
@@ -65,19 +64,3 @@ impl Check<'_> {
         table.clone().key(key)
     }
 }
-
-/// What every text may name; requests can bring more.
-const VARIABLES: [&str; 12] = [
-    "action",
-    "client_id",
-    "client_metadata",
-    "client_name",
-    "code",
-    "factor",
-    "ip",
-    "locale",
-    "minutes",
-    "organization",
-    "text",
-    "user",
-];

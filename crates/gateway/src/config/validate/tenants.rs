@@ -16,11 +16,12 @@ impl Check<'_> {
                 self.reference(&codes::NO_SUCH_TEMPLATE, "templates", path.clone().key("template"), template);
             }
             let keys = path.clone().key("keys");
-            for (position, key) in self.positions(&keys).into_iter().zip(&tenant.keys) {
+            for (at, key) in tenant.keys.iter().enumerate() {
                 let owner = *owners.entry(*key).or_insert(name);
                 if owner != name {
                     let title = format!("tenants `{owner}` and `{name}` have the same key");
-                    self.at_value(&codes::DUPLICATE_KEY, keys.clone().index(position), title, "create another one for one of them");
+                    let path = self.item(&keys, at);
+                    self.at_value(&codes::DUPLICATE_KEY, path, title, "create another one for one of them");
                 }
             }
             let faulty = self.tree.has_faults(&path);
