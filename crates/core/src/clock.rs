@@ -74,7 +74,8 @@ impl SystemClock {
         #[expect(clippy::disallowed_methods, reason = "this is the injected clock's source")]
         let wall = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
-            .map_or(UnixMs::default(), |since| UnixMs::default().plus(since));
+            .map(|since| UnixMs::default().plus(since))
+            .unwrap_or_default();
         Self { wall, started: Instant::now() }
     }
 

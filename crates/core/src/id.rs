@@ -1,4 +1,4 @@
-//! Names and identifiers. Ids are a prefix and a UUIDv7 in 32 hex digits, so they sort by time.
+//! Names and identifiers. Ids are a prefix and a `UUIDv7` in 32 hex digits, so they sort by time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,8 +93,8 @@ impl MessageId {
 
     /// When the message was created: the first 48 bits.
     pub fn created(&self) -> UnixMs {
-        let [a, b, c, d, e, f, ..] = self.0;
-        UnixMs::new(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        let ms = self.0.iter().take(6).fold(0, |ms, byte| (ms << 8) | i64::from(*byte));
+        UnixMs::new(ms)
     }
 }
 

@@ -39,16 +39,16 @@ impl Class {
     /// Time to live when the caller names none.
     pub fn ttl_default(self) -> Duration {
         match self {
-            Self::Otp => Duration::from_secs(300),
-            Self::Transactional => Duration::from_secs(3600),
+            Self::Otp => Duration::from_mins(5),
+            Self::Transactional => Duration::from_hours(1),
         }
     }
 
     /// Longest time to live (ASVS 6.5.5 gives a code ten minutes).
     pub fn ttl_max(self) -> Duration {
         match self {
-            Self::Otp => Duration::from_secs(600),
-            Self::Transactional => Duration::from_secs(36_000),
+            Self::Otp => Duration::from_mins(10),
+            Self::Transactional => Duration::from_hours(10),
         }
     }
 }

@@ -68,6 +68,7 @@ pub struct Descriptor {
 
 /// What an instance can do. Each field is read by routing *and* switches a conformance check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent abilities, not a state")]
 pub struct Capabilities {
     /// Alphanumeric senders are honoured.
     pub alphanumeric_sender: bool,

@@ -147,10 +147,10 @@ pub trait Store: Debug + Send + Sync + 'static {
 }
 
 /// How long an unmatched receipt waits for its submission.
-pub const RECEIPT_PARKED: std::time::Duration = std::time::Duration::from_secs(3600);
+pub const RECEIPT_PARKED: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// How long an idempotency record answers.
-pub const IDEMPOTENCY_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+pub const IDEMPOTENCY_KEPT: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Why the store did not do it. Details are for operators and free of personal data.
 #[derive(Debug, Clone, thiserror::Error)]

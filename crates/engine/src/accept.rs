@@ -83,7 +83,9 @@ fn leased(
     decision: Option<oneshot::Receiver<Decision>>,
 ) -> Accepted {
     core.telemetry.accepted(&first.tenant, acceptance.to.country());
-    shadowed.iter().for_each(|limit| core.telemetry.shadowed(&first.tenant, limit));
+    for limit in shadowed {
+        core.telemetry.shadowed(&first.tenant, limit);
+    }
     let submitted = Submitted { id: acceptance.id, answer, replayed: false, acceptance: Some(acceptance) };
     Accepted { submitted, decision }
 }

@@ -88,7 +88,9 @@ async fn attempt(core: &Core, leased: &Leased) -> Ended {
             let valid_for = leased.expires.since(started);
             let attempt = Attempt {
                 id: AttemptId { message: leased.id, number: leased.attempt },
-                deadline: began + provider.timeout.min(valid_for),
+                // Not capped by the time to live: an attempt that began in time may finish, and cutting it
+                // off would turn an answer on its way into an unknown outcome.
+                deadline: began + provider.timeout,
                 valid_for,
             };
             stack::call(lane, provider.instance.as_ref(), &outbound(leased), &attempt, &core.telemetry).await

@@ -272,7 +272,7 @@ impl Engine {
         let terms = Terms { idempotency: request.idempotency.take(), answer: request.answer, wait };
         let admitted = admission::admit(request, owner, plan, now)?;
         let selected = route::select(admitted, plan, now)?;
-        let rendered = render::render(selected, plan, now)?;
+        let rendered = render::render(selected, plan)?;
         let routed = route::candidates(rendered, plan, core.dice())?;
         accept::accept(core, running, routed, terms).await
     }

@@ -15,7 +15,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEP_MAX: usize = 512;
 
 /// How often old rows are forgotten.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 
 /// Rows of a kind forgotten in one go: a purge must not hold up accepts.
 const PURGE_MAX: usize = 500;

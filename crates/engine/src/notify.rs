@@ -4,7 +4,7 @@
 
 mod sign;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -112,7 +112,7 @@ fn after(answer: &Result<u16, String>, told: u16, now: UnixMs, dice: u32) -> Not
     let Some(pause) = SCHEDULE_S.get(usize::from(told)) else { return NoticeOutcome::Done };
     let pause = Duration::from_secs(*pause);
     let jitter = pause / 5 * (dice % 1_000) / 1_000;
-    NoticeOutcome::Retry { due: now.plus(pause - pause / 10 + jitter) }
+    NoticeOutcome::Retry { due: now.plus(pause * 9 / 10 + jitter) }
 }
 
 /// The signed call; `None` when the tenant no longer wants to be told.
@@ -164,7 +164,7 @@ struct Flights(Mutex<Flying>);
 
 #[derive(Debug, Default)]
 struct Flying {
-    notices: HashMap<NoticeId, ()>,
+    notices: HashSet<NoticeId>,
     tenants: HashMap<TenantId, usize>,
 }
 
@@ -174,7 +174,7 @@ impl Flights {
         let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = flying.tenants.get(&notice.record.tenant).copied().unwrap_or(0);
         let full = flying.notices.len() >= IN_FLIGHT_MAX || mine >= IN_FLIGHT_PER_TENANT_MAX;
-        if full || flying.notices.insert(notice.id, ()).is_some() {
+        if full || !flying.notices.insert(notice.id) {
             return false;
         }
         flying.tenants.insert(notice.record.tenant.clone(), mine + 1);

@@ -112,9 +112,8 @@ impl Breaker {
     pub(crate) fn circuit(&self, now: Instant) -> Circuit {
         match self.state {
             State::Closed => Circuit::Closed,
-            State::HalfOpen { .. } => Circuit::HalfOpen,
             State::Open { until } if now < until => Circuit::Open,
-            State::Open { .. } => Circuit::HalfOpen,
+            State::HalfOpen { .. } | State::Open { .. } => Circuit::HalfOpen,
         }
     }
 }

@@ -89,7 +89,7 @@ fn second_copy(facts: &Facts<'_>, due: UnixMs, usable: impl Fn(&ProviderName) ->
     let at = candidates.iter().position(|c| Some(c) == current).map_or(0, |i| i + 1);
     let after = candidates.iter().cycle().skip(at).take(candidates.len());
     let fresh = after.clone().find(|c| usable(c) && Some(*c) != current);
-    match fresh.or_else(|| after.clone().find(|c| usable(c))).or(candidates.first()) {
+    match fresh.or_else(|| after.clone().find(|c| usable(c))).or_else(|| candidates.first()) {
         Some(to) => Follow::Next { to: to.clone(), due },
         None => Follow::End(Status::Unknown),
     }

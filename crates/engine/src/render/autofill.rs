@@ -1,5 +1,7 @@
 //! The line by which phones offer a code to one site only (WebOTP, Apple's domain-bound codes). It must be the last one.
 
+use sms_core::text::strip_invisible;
+
 use crate::request::SendRequest;
 
 /// Whether the text ends in such a line already.
@@ -33,16 +35,20 @@ pub(super) fn code_of(request: &SendRequest) -> Option<String> {
 /// The code as the platform or the caller told it.
 pub(super) fn told_code(request: &SendRequest) -> Option<String> {
     if let Some(code) = &request.code {
-        return Some(code.expose().trim().to_owned());
+        return Some(cleaned(code.expose()));
     }
     match request.variables.get("code")? {
-        serde_json::Value::String(text) => Some(text.trim().to_owned()),
+        serde_json::Value::String(text) => Some(cleaned(text)),
         serde_json::Value::Number(number) => Some(number.to_string()),
         serde_json::Value::Array(_)
         | serde_json::Value::Bool(_)
         | serde_json::Value::Null
         | serde_json::Value::Object(_) => None,
     }
+}
+
+fn cleaned(code: &str) -> String {
+    strip_invisible(code).trim().to_owned()
 }
 
 const CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=10;

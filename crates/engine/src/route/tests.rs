@@ -1,1 +1,6 @@
+//! Tests of routing: conditions one by one, candidates, limits, and a table over one plan.
 
+mod charges;
+mod conditions;
+mod lineup;
+mod table;

@@ -2,7 +2,7 @@
 //! that dashboards and alerts name only what exists.
 
 /// What a metric measures with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MetricKind {
     /// Only goes up.
     Counter,

@@ -1,0 +1,10 @@
+//! The pipeline from request to verdict over scripted providers and the store in memory, in paused time.
+//! Tests of the product's invariants carry the invariant's name.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod copies;
+mod failover;
+mod fixtures;
+mod durability;
+mod waiting;
+mod webhooks;

@@ -1,0 +1,116 @@
+//! Messages that wait, expire, and callers that wait for a verdict; shutdown.
+
+use std::time::Duration;
+
+use sms_core::store::CancelOutcome;
+use sms_core::{Kind, Status};
+use sms_engine::{Code, SendRequest};
+use tokio::time::Instant;
+
+use crate::fixtures::{Bench, Reply, Setup, assert_story, otp, refuse, tenant, to};
+
+fn narrow() -> Setup {
+    Setup { candidates: vec!["a"], concurrency: Some(1), ..Setup::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_permit_waits_its_turn() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.then(&[Reply::Slow(Duration::from_secs(1))]);
+    bench.submit(otp()).await.unwrap();
+    let second = bench.send_and_wait(to("+41791234568"), Duration::from_millis(500)).await;
+    assert_story(&second, Status::Queued, &[]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_story(&bench.record(second.id).await, Status::Sent, &["a:accepted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_is_never_sent() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.always(Some(Reply::Slow(Duration::from_secs(2))));
+    let ids: Vec<_> = {
+        let mut ids = Vec::new();
+        for n in 0..6 {
+            let request = SendRequest { ttl_s: Some(5), ..to(&format!("+4179123456{n}")) };
+            ids.push(bench.submit(request).await.unwrap().id);
+        }
+        ids
+    };
+    let started = Instant::now();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let seen = bench.a.seen.lock().unwrap().clone();
+    assert!(seen.iter().all(|s| s.at < started + Duration::from_secs(5)), "{seen:?}");
+    let mut expired = 0;
+    for id in ids {
+        let record = bench.record(id).await;
+        assert!(matches!(record.status, Status::Sent | Status::Expired), "{record:?}");
+        expired += usize::from(record.status == Status::Expired);
+        assert_eq!(record.status == Status::Sent, seen.iter().any(|s| s.id == id));
+    }
+    assert!(expired >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_provider_is_told_what_is_left_of_the_time_to_live() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.then(&[Reply::Slow(Duration::from_secs(3))]);
+    bench.submit(otp()).await.unwrap();
+    bench.send_and_wait(to("+41791234568"), Duration::from_secs(4)).await;
+    let left = bench.a.last().valid_for;
+    assert!((Duration::from_secs(296)..=Duration::from_secs(297)).contains(&left), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_caller_hears_the_verdict() {
+    let bench = Bench::start(Setup::default()).await;
+    let patience = Duration::from_secs(8);
+    let (_, decision) = bench.engine.submit_and_wait(&tenant(), otp(), patience).await.unwrap();
+    assert_eq!(decision.unwrap().status, Status::Sent);
+    bench.a.then(&[refuse(Kind::Recipient)]);
+    let (_, decision) = bench.engine.submit_and_wait(&tenant(), otp(), patience).await.unwrap();
+    let decision = decision.unwrap();
+    assert_eq!((decision.status, decision.kind), (Status::Rejected, Some(Kind::Recipient)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_out_of_patience_is_told_pending_and_the_message_goes_on() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.then(&[Reply::Slow(Duration::from_millis(2_500))]);
+    let began = Instant::now();
+    let (submitted, decision) =
+        bench.engine.submit_and_wait(&tenant(), otp(), Duration::from_secs(1)).await.unwrap();
+    assert!(decision.is_none());
+    assert_eq!(began.elapsed(), Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.record(submitted.id).await.status, Status::Sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_message_can_be_canceled_a_sent_one_cannot() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.then(&[Reply::Slow(Duration::from_secs(1))]);
+    let sending = bench.submit(otp()).await.unwrap().id;
+    let waiting = bench.submit(to("+41791234568")).await.unwrap().id;
+    assert!(matches!(bench.engine.cancel(&tenant(), waiting).await.unwrap(), CancelOutcome::Canceled(_)));
+    assert_eq!(bench.engine.cancel(&tenant(), sending).await.unwrap(), CancelOutcome::TooLate(Status::Sending));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(bench.record(waiting).await.status, Status::Canceled);
+    assert_eq!(bench.a.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_finishes_what_is_in_flight_and_takes_nothing_new() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.then(&[Reply::Slow(Duration::from_secs(2))]);
+    let id = bench.submit(otp()).await.unwrap().id;
+    let engine = std::sync::Arc::clone(&bench.engine);
+    let stopping = tokio::spawn(async move { engine.shutdown(Instant::now() + Duration::from_secs(30)).await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(bench.engine.ready().await.is_err());
+    assert_eq!(bench.submit(otp()).await.unwrap_err().code(), Code::Overloaded);
+    let began = Instant::now();
+    stopping.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3));
+    let seen = bench.a.seen.lock().unwrap().clone();
+    assert_eq!((seen.len(), seen[0].id), (1, id));
+}
