@@ -14,8 +14,10 @@ mod parked;
 mod prepare;
 mod queue;
 mod read;
+mod sqlite;
 mod state;
 mod tables;
 
 pub use key::{KeyError, StoreKey};
 pub use memory::MemoryStore;
+pub use sqlite::{OpenError, SqliteStore};

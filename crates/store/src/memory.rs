@@ -136,7 +136,8 @@ impl Store for MemoryStore {
     }
 
     async fn counts(&self, now: UnixMs) -> Result<Counts, StoreError> {
-        Ok(self.ready()?.queue.counts(now))
+        let (queued, sending, oldest) = self.ready()?.queue.gauges();
+        Ok(Counts { queued, sending, oldest_queued: oldest.map(|since| now.since(since)) })
     }
 
     async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError> {

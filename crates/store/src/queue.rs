@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sms_core::store::Counts;
 use sms_core::{MessageId, ProviderName, Status, UnixMs};
 
 /// A waiting message.
@@ -102,12 +101,14 @@ impl Queue {
         self.lanes.iter().filter_map(|(lane, waiting)| waiting.first_key_value().map(|((due, _), _)| (lane, *due)))
     }
 
-    pub(crate) fn counts(&self, now: UnixMs) -> Counts {
-        Counts {
-            queued: self.queued.len() as u64,
-            sending: self.sending,
-            oldest_queued: self.queued.first().map(|id| now.since(id.created())),
-        }
+    /// When the next waiting message expires.
+    pub(crate) fn next_expiry(&self) -> Option<UnixMs> {
+        self.expiry.first().map(|(expires, _)| *expires)
+    }
+
+    /// How many messages had no attempt yet, how many have one running or due, and since when the oldest has none.
+    pub(crate) fn gauges(&self) -> (u64, u64, Option<UnixMs>) {
+        (self.queued.len() as u64, self.sending, self.queued.first().map(MessageId::created))
     }
 
     fn put(&mut self, job: &Job, claimable: bool) {
@@ -145,8 +146,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn job(n: u8, lane: &str, due: i64, expires: i64) -> Job {
@@ -199,9 +198,7 @@ mod tests {
         assert_eq!(due(&mut queue, "a", 5, 9), [kept.id], "the expired one left the lane for good");
         assert_eq!(queue.expired(UnixMs::new(20), 9), [late.id]);
         assert_eq!(due(&mut queue, "b", 5, 9), []);
-        let counts = queue.counts(UnixMs::new(11));
-        assert_eq!((counts.queued, counts.sending), (1, 0));
-        assert_eq!(counts.oldest_queued, Some(Duration::from_millis(10)));
+        assert_eq!(queue.gauges(), (1, 0, Some(UnixMs::new(1))));
     }
 
     #[test]
@@ -209,8 +206,8 @@ mod tests {
         let (mut queue, id) = (Queue::default(), job(1, "a", 0, 9).id);
         queue.follow(id, None, Status::Queued);
         queue.follow(id, Some(Status::Queued), Status::Sending);
-        assert_eq!((queue.counts(UnixMs::new(1)).queued, queue.counts(UnixMs::new(1)).sending), (0, 1));
+        assert_eq!(queue.gauges(), (0, 1, None));
         queue.follow(id, Some(Status::Sending), Status::Sent);
-        assert_eq!(queue.counts(UnixMs::new(1)), Counts::default());
+        assert_eq!(queue.gauges(), (0, 0, None));
     }
 }

@@ -1,0 +1,192 @@
+//! The embedded store: one SQLite file, one writer thread with group commit, a few readers.
+//!
+//! Every write is durable (`synchronous = FULL`) before it is answered. Cheap questions (is anything due, how many wait)
+//! are answered from memory. One process at a time: a lock file beside the database keeps others out.
+
+mod open;
+mod reader;
+mod rows;
+mod schema;
+mod tables;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sms_core::store::{
+    Admit, Blocked, CancelOutcome, Change, Counts, Entry, Filter, Idempotency, LaneWant, Leased, Notice, NoticeId,
+    NoticeOutcome, Page, PurgePolicy, Purged, ReceivedReceipt, Receipted, Record, Replay, Settle, Settled, Store,
+    StoreError, Verdict,
+};
+use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
+
+pub use open::OpenError;
+
+use crate::key::{Keys, StoreKey};
+use crate::tables::Tables as _;
+use crate::{prepare, read};
+use reader::Readers;
+use tables::SqliteTables;
+use writer::{Opened, Writer};
+
+/// Messages, limits and the rest in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+    readers: Arc<Readers>,
+    writer: Writer<SqliteTables>,
+}
+
+impl SqliteStore {
+    /// Opens or creates `path`, alone. Reads in unsettled messages, limits and parked receipts, which takes about a
+    /// second for a million limit charges.
+    ///
+    /// # Errors
+    /// Somebody else has it, it is not ours, the key is another one, or it cannot be read; see [`OpenError`].
+    pub fn open(path: impl AsRef<Path>, key: &StoreKey, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let keys = Arc::new(Keys::derive(key));
+        let keeper = open::open(&path, &keys, clock.now())?;
+        let readers = Readers::open(&path).map_err(|error| open::sqlite(&path, &error))?;
+        let writer = Writer::start(keeper, Arc::clone(&clock));
+        let writer = writer.map_err(|error| OpenError::Io { path: path.clone(), detail: error.to_string() })?;
+        Ok(Self { path, keys, clock, readers, writer })
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn admit(&self, batch: Vec<Admit>) -> Result<Vec<Verdict>, StoreError> {
+        let (now, clock) = (self.clock.now(), Arc::clone(&self.clock));
+        let batch: Vec<_> = batch.into_iter().map(|admit| prepare::admit(&self.keys, admit, now)).collect();
+        let admit = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
+            let value = keeper.admit(&batch, clock.now())?;
+            let begun = batch.iter().zip(&value).filter(|(new, verdict)| new.begin && matches!(verdict, Verdict::Leased { .. }));
+            let attempts = begun.map(|(new, _)| (new.state.id, 1)).collect();
+            Ok(Opened { value, attempts })
+        };
+        self.writer.write(1, admit).await
+    }
+
+    async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency, now: UnixMs) -> Result<Option<Replay>, StoreError> {
+        let key = self.keys.idempotency(tenant, idempotency);
+        let kept = self.readers.ask(move |connection| Ok(tables::replay(connection, &key)?)).await?;
+        let kept = kept.filter(|kept| read::answers(kept, now));
+        kept.map(|kept| read::replay(&self.keys, &kept, &self.keys.fingerprint(idempotency))).transpose()
+    }
+
+    async fn settle(&self, batch: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
+        let weight = batch.len();
+        let settle = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
+            let value = keeper.settle(&batch)?;
+            let gone = batch.iter().zip(&value).filter(|(_, settled)| matches!(settled, Settled::Done { go: true, .. }));
+            let attempts = gone.map(|(settle, _)| (settle.id, settle.attempt.saturating_add(1))).collect();
+            Ok(Opened { value, attempts })
+        };
+        self.writer.write(weight, settle).await
+    }
+
+    async fn receipts(&self, batch: Vec<ReceivedReceipt>) -> Result<Vec<Receipted>, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.write(batch.len(), move |keeper| Ok(Opened::none(keeper.receipts(&batch, clock.now())?))).await
+    }
+
+    async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError> {
+        let wanted = |lane: &ProviderName| wants.iter().any(|want| want.max > 0 && want.lane == *lane);
+        let due = self.writer.glance().lanes.iter().any(|(lane, due)| *due <= now && wanted(lane));
+        if !due {
+            return Ok(Vec::new());
+        }
+        let (wants, weight) = (wants.to_vec(), wants.iter().map(|want| want.max).sum());
+        let claim = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
+            let value = keeper.claim(&wants, now)?;
+            let attempts = value.iter().map(|leased| (leased.id, leased.attempt)).collect();
+            Ok(Opened { value, attempts })
+        };
+        self.writer.write(weight, claim).await
+    }
+
+    async fn orphans(&self) -> Result<Vec<Leased>, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.orphans(clock.now())?))).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<ProviderName>, StoreError> {
+        Ok(self.writer.glance().lanes.iter().map(|(lane, _)| lane.clone()).collect())
+    }
+
+    async fn sweep(&self, now: UnixMs, max: usize) -> Result<Vec<Change>, StoreError> {
+        if self.writer.glance().expiry.is_none_or(|expiry| expiry > now) {
+            return Ok(Vec::new());
+        }
+        self.writer.write(max, move |keeper| Ok(Opened::none(keeper.sweep(now, max)?))).await
+    }
+
+    async fn cancel(&self, tenant: &TenantId, id: MessageId, now: UnixMs) -> Result<CancelOutcome, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.cancel(&tenant, id, now)?))).await
+    }
+
+    async fn note(&self, tenant: &TenantId, id: MessageId, entry: Entry) -> Result<Option<Record>, StoreError> {
+        let tenant = tenant.clone();
+        let noted = self.writer.write(1, move |keeper| Ok(Opened::none(keeper.note(&tenant, id, &entry)?))).await?;
+        noted.map(|stored| read::record(&self.keys, stored)).transpose()
+    }
+
+    async fn block(&self, batch: Vec<Blocked>) -> Result<(), StoreError> {
+        let batch: Vec<_> = batch.into_iter().map(|blocked| prepare::block(&self.keys, blocked)).collect();
+        self.writer.write(batch.len(), move |keeper| Ok(Opened::none(keeper.block(&batch)?))).await
+    }
+
+    async fn get(&self, tenant: Option<&TenantId>, id: MessageId) -> Result<Option<Record>, StoreError> {
+        let stored = self.readers.ask(move |connection| Ok(tables::record(connection, id)?)).await?;
+        let stored = stored.filter(|stored| tenant.is_none_or(|tenant| *tenant == stored.state.tenant));
+        stored.map(|stored| read::record(&self.keys, stored)).transpose()
+    }
+
+    async fn search(&self, filter: Filter) -> Result<Page, StoreError> {
+        let keys = Arc::clone(&self.keys);
+        self.readers.ask(move |connection| reader::search(connection, &keys, &filter)).await
+    }
+
+    async fn counts(&self, now: UnixMs) -> Result<Counts, StoreError> {
+        let glance = self.writer.glance();
+        let oldest_queued = glance.oldest_queued.map(|since| now.since(since));
+        Ok(Counts { queued: glance.queued, sending: glance.sending, oldest_queued })
+    }
+
+    async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError> {
+        if !self.writer.glance().has_notices {
+            return Ok(Vec::new());
+        }
+        let keys = Arc::clone(&self.keys);
+        self.readers.ask(move |connection| reader::notices(connection, &keys, now, max)).await
+    }
+
+    async fn settle_notices(&self, batch: Vec<(NoticeId, NoticeOutcome)>) -> Result<(), StoreError> {
+        self.writer.write(batch.len(), move |keeper| Ok(Opened::none(keeper.settle_notices(&batch)?))).await
+    }
+
+    async fn purge(&self, policy: PurgePolicy, now: UnixMs, budget: usize) -> Result<Purged, StoreError> {
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.purge(policy, now, budget)?))).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.tables.ping(now)?))).await?;
+        self.readers.ask(|connection| Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,430 @@
+//! The rows of the one writer. Every statement is prepared once; nothing is decided here.
+
+use std::fs::File;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sms_core::store::{NoticeId, ReceivedReceipt};
+use sms_core::{MessageId, ProviderName, Status, UnixMs};
+
+use super::rows::{self, Names, state_columns, stored_columns};
+use super::writer::Upkeep;
+use crate::key::Hash16;
+use crate::parked::ParkedId;
+use crate::state::{State, Turn};
+use crate::tables::{Failure, Kept, Payload, Sealed, Stored, Tables, first_id};
+
+/// The writer's connection and what it remembers of the file.
+#[derive(Debug)]
+pub(super) struct SqliteTables {
+    pub(super) connection: Connection,
+    names: Names,
+    /// `UPDATE` by what changes: touching a column costs its indexes.
+    updates: [String; 8],
+    next_notice: i64,
+    /// Notices in the file; taken back by a rollback through `notices_committed`.
+    notices: u64,
+    notices_committed: u64,
+    /// How far the slow round through each table has come.
+    rounds: [i64; 2],
+    /// Commits since the length of the log was looked at.
+    commits: u32,
+    /// Keeps other processes out; released after the connection, so it stands last.
+    _lock: File,
+}
+
+impl SqliteTables {
+    pub(super) fn new(connection: Connection, lock: File) -> rusqlite::Result<Self> {
+        connection.set_prepared_statement_cache_capacity(64);
+        let (newest, notices): (Option<i64>, i64) =
+            connection.query_row("SELECT max(row), count(*) FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let notices = notices.unsigned_abs();
+        Ok(Self {
+            connection,
+            names: Names::default(),
+            updates: std::array::from_fn(update_sql),
+            next_notice: newest.unwrap_or(0) + 1,
+            notices,
+            notices_committed: notices,
+            rounds: [0; 2],
+            commits: 0,
+            _lock: lock,
+        })
+    }
+
+    /// Forgets rows of `table` whose `until` has passed: from the front, and `budget` more in a slow round, because a
+    /// long-lived row may stand in front of short-lived ones.
+    fn purge_over(&mut self, table: Aging, now: UnixMs, budget: usize) -> Result<u64, Failure> {
+        let (limit, now) = (limit(budget), now.get());
+        let front = format!("SELECT row, until FROM {} WHERE row > ?1 ORDER BY row LIMIT ?2", table.name());
+        let delete = format!("DELETE FROM {} WHERE row BETWEEN ?1 AND ?2 AND until <= ?3", table.name());
+        let look = |after: i64, whole: bool| -> rusqlite::Result<Option<(i64, i64)>> {
+            let mut statement = self.connection.prepare_cached(&front)?;
+            let rows = statement.query_map(params![after, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            let (mut first, mut last) = (None, 0);
+            for found in rows {
+                let (row, until) = found?;
+                if !whole && until > now {
+                    break;
+                }
+                first.get_or_insert(row);
+                last = row;
+            }
+            Ok(first.map(|first| (first, last)))
+        };
+        let mut spans = vec![look(0, false)?];
+        let round = self.rounds.get(table as usize).copied().unwrap_or_default();
+        let next = look(round, true)?;
+        spans.push(next);
+        let mut gone = 0;
+        for (first, last) in spans.into_iter().flatten() {
+            gone += self.connection.prepare_cached(&delete)?.execute(params![first, last, now])?;
+        }
+        if let Some(round) = self.rounds.get_mut(table as usize) {
+            *round = next.map_or(0, |(_, last)| last);
+        }
+        Ok(gone as u64)
+    }
+
+    fn meta(&self, name: &str) -> rusqlite::Result<Option<Hash16>> {
+        let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+        statement.query_row([name], |row| rows::hash(row, 0)).optional()
+    }
+
+    fn set_meta(&self, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached("REPLACE INTO meta (name, value) VALUES (?1, ?2)")?;
+        statement.execute(params![name, value]).map(drop)
+    }
+}
+
+/// Tables whose rows are over at their `until`.
+#[derive(Clone, Copy)]
+enum Aging {
+    Answer = 0,
+    Charge = 1,
+}
+
+impl Aging {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Charge => "charge",
+        }
+    }
+}
+
+impl Tables for SqliteTables {
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.notices_committed = self.notices;
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.notices = self.notices_committed;
+        if !self.connection.is_autocommit() {
+            // A failure here leaves the transaction open: the next BEGIN fails and says so.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+    }
+
+    fn insert(&mut self, message: &Sealed, state: &State, log: &[u8]) -> Result<(), Failure> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            state.id.as_bytes(),
+            state.tenant.as_str(),
+            state.country.as_str(),
+            state.created.get(),
+            state.expires.get(),
+            state.notify,
+            state.status.as_str(),
+            state.updated.get(),
+            state.provider.as_ref().map(ProviderName::as_str),
+            state.lane.as_str(),
+            rows::wait(state.wait),
+            state.attempt,
+            state.copies,
+            message.key_id,
+            message.client_id,
+            message.to_hash,
+            message.to,
+            message.body,
+            message.details,
+            rows::text(log),
+        ])?;
+        Ok(())
+    }
+
+    fn state(&mut self, id: MessageId) -> Result<Option<State>, Failure> {
+        let mut statement = self.connection.prepare_cached(concat!("SELECT ", state_columns!(), " FROM message m WHERE m.id = ?1"))?;
+        let names = &mut self.names;
+        Ok(statement.query_row([id.as_bytes()], |row| rows::state(row, names)).optional()?)
+    }
+
+    fn update(&mut self, turn: &Turn) -> Result<(), Failure> {
+        let (before, after) = (&turn.before, &turn.state);
+        let waits = before.wait != after.wait;
+        let provider = before.provider != after.provider || before.upstream_id != after.upstream_id;
+        let erases = before.status.may_attempt() && !after.status.may_attempt();
+        let which = usize::from(waits) | usize::from(provider) << 1 | usize::from(erases) << 2;
+        let Some(sql) = self.updates.get(which) else { return Err(Failure::damaged("no such update")) };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.raw_bind_parameter(1, after.row)?;
+        statement.raw_bind_parameter(2, after.status.as_str())?;
+        statement.raw_bind_parameter(3, after.updated.get())?;
+        statement.raw_bind_parameter(4, after.lane.as_str())?;
+        statement.raw_bind_parameter(5, after.attempt)?;
+        statement.raw_bind_parameter(6, after.copies)?;
+        statement.raw_bind_parameter(7, rows::text(&turn.lines))?;
+        if waits {
+            statement.raw_bind_parameter(8, rows::wait(after.wait))?;
+        }
+        if provider {
+            statement.raw_bind_parameter(9, after.provider.as_ref().map(ProviderName::as_str))?;
+            statement.raw_bind_parameter(10, after.upstream_id.as_deref())?;
+        }
+        let changed = statement.raw_execute()?;
+        if changed == 1 { Ok(()) } else { Err(Failure::damaged(format!("message {} is missing", after.id))) }
+    }
+
+    fn log(&mut self, state: &State) -> Result<Vec<u8>, Failure> {
+        let mut statement = self.connection.prepare_cached("SELECT log FROM message WHERE row = ?1")?;
+        Ok(statement.query_row([state.row], |row| Ok(row.get_ref(0)?.as_str()?.as_bytes().to_vec()))?)
+    }
+
+    fn payload(&mut self, state: &State) -> Result<Payload, Failure> {
+        let sql = "SELECT to_sealed, body_sealed, details_sealed, log FROM message WHERE row = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([state.row], |row| {
+            let log = row.get_ref(3)?.as_str()?.as_bytes().to_vec();
+            Ok(Payload { to: row.get(0)?, body: row.get(1)?, details: row.get(2)?, log })
+        })?)
+    }
+
+    fn record(&mut self, id: MessageId) -> Result<Option<Stored>, Failure> {
+        Ok(record(&self.connection, id)?)
+    }
+
+    fn by_upstream(&mut self, upstream_id: &str, provider: &ProviderName) -> Result<Option<MessageId>, Failure> {
+        let sql = "SELECT id FROM message WHERE upstream_id = ?1 AND provider = ?2 ORDER BY row DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([upstream_id, provider.as_str()], |row| rows::id(row, 0)).optional()?)
+    }
+
+    fn replay(&mut self, key: &Hash16) -> Result<Option<Kept>, Failure> {
+        Ok(replay(&self.connection, key)?)
+    }
+
+    fn keep_answer(&mut self, key: &Hash16, kept: &Kept) -> Result<(), Failure> {
+        let sql = "REPLACE INTO answer (key, message, fingerprint, answer_sealed, until) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let message = kept.message.as_bytes();
+        let values = params![key, message, kept.fingerprint, kept.answer, kept.until.get()];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    fn charge(&mut self, at: UnixMs, keys: &[(Hash16, UnixMs)]) -> Result<(), Failure> {
+        let (blob, until) = charge_blob(at, keys);
+        let mut statement = self.connection.prepare_cached("INSERT INTO charge (at, until, keys) VALUES (?1, ?2, ?3)")?;
+        statement.execute(params![at.get(), until.get(), blob])?;
+        Ok(())
+    }
+
+    fn park(&mut self, received: &ReceivedReceipt) -> Result<ParkedId, Failure> {
+        let sql = "INSERT INTO parked (provider, message, upstream_id, state, code, their_time, at) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let receipt = &received.receipt;
+        self.connection.prepare_cached(sql)?.execute(params![
+            received.provider.as_str(),
+            receipt.message.as_ref().map(MessageId::as_bytes),
+            receipt.upstream_id,
+            rows::delivery_text(&receipt.state),
+            receipt.provider_code,
+            receipt.at.map(UnixMs::get),
+            received.at.get(),
+        ])?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    fn unpark(&mut self, id: ParkedId) -> Result<(), Failure> {
+        self.connection.prepare_cached("DELETE FROM parked WHERE row = ?1")?.execute([id])?;
+        Ok(())
+    }
+
+    fn add_notice(&mut self, message: MessageId, status: Status, at: UnixMs) -> Result<(), Failure> {
+        let sql = "INSERT INTO notice (row, message, status, at, due, attempt) VALUES (?1, ?2, ?3, ?4, ?4, 0)";
+        let values = params![self.next_notice, message.as_bytes(), status.as_str(), at.get()];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        self.next_notice += 1;
+        self.notices += 1;
+        Ok(())
+    }
+
+    fn end_notice(&mut self, id: NoticeId) -> Result<(), Failure> {
+        let gone = self.connection.prepare_cached("DELETE FROM notice WHERE row = ?1")?.execute([id.0])?;
+        self.notices = self.notices.saturating_sub(gone as u64);
+        Ok(())
+    }
+
+    fn retry_notice(&mut self, id: NoticeId, due: UnixMs) -> Result<(), Failure> {
+        let sql = "UPDATE notice SET due = ?2, attempt = min(attempt + 1, 65535) WHERE row = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![id.0, due.get()])?;
+        Ok(())
+    }
+
+    fn purge_messages(&mut self, before: UnixMs, budget: usize) -> Result<u64, Failure> {
+        let sql = "DELETE FROM message WHERE row IN \
+            (SELECT row FROM message WHERE id < ?1 AND wait IS NULL ORDER BY id LIMIT ?2)";
+        let gone = self.connection.prepare_cached(sql)?.execute(params![first_id(before).as_bytes(), limit(budget)])?;
+        // A notice is never older than its message; younger ones of forgotten messages are never read.
+        let sql = "DELETE FROM notice WHERE row IN (SELECT row FROM notice ORDER BY row LIMIT ?2) AND at < ?1";
+        let notices = self.connection.prepare_cached(sql)?.execute(params![before.get(), limit(budget)])?;
+        self.notices = self.notices.saturating_sub(notices as u64);
+        Ok(gone as u64)
+    }
+
+    fn purge_numbers(&mut self, before: UnixMs, budget: usize) -> Result<u64, Failure> {
+        let done = self.meta(NUMBERS_DONE)?.unwrap_or_default();
+        let sql = "SELECT id, row, wait IS NULL FROM message WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let before = first_id(before);
+        let values = params![done, before.as_bytes(), limit(budget)];
+        let found = statement.query_map(values, |row| Ok((rows::hash(row, 0)?, row.get::<_, i64>(1)?, row.get(2)?)))?;
+        let (mut erased, mut upto, mut unbroken) = (0, done, true);
+        for row in found {
+            let (id, row, settled) = row?;
+            unbroken &= settled;
+            if settled {
+                let sql = "UPDATE message SET to_sealed = NULL WHERE row = ?1 AND to_sealed IS NOT NULL";
+                erased += self.connection.prepare_cached(sql)?.execute([row])?;
+            }
+            if unbroken {
+                upto = id; // an unsettled message still needs its number: come back to it
+            }
+        }
+        if upto != done {
+            self.set_meta(NUMBERS_DONE, &upto)?;
+        }
+        Ok(erased as u64)
+    }
+
+    fn purge_others(&mut self, now: UnixMs, budget: usize) -> Result<u64, Failure> {
+        Ok(self.purge_over(Aging::Answer, now, budget)? + self.purge_over(Aging::Charge, now, budget)?)
+    }
+
+    fn ping(&mut self, now: UnixMs) -> Result<(), Failure> {
+        self.set_meta("ping", &now.get().to_be_bytes())?;
+        self.connection.prepare_cached("SELECT value FROM meta WHERE name = 'ping'")?.query_row([], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+impl Upkeep for SqliteTables {
+    fn has_notices(&self) -> bool {
+        self.notices > 0
+    }
+
+    /// Carries a long log over into the database. SQLite's own checkpoints would hide a failed fsync.
+    fn upkeep(&mut self) -> Result<(), Failure> {
+        self.commits += 1;
+        if self.commits % LOOK_EVERY != 0 {
+            return Ok(());
+        }
+        let sql = "PRAGMA wal_checkpoint(NOOP)";
+        let frames: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(1))?;
+        if frames >= LOG_FRAMES {
+            self.connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// One message; also for readers.
+pub(super) fn record(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Stored>> {
+    let mut statement = connection.prepare_cached(concat!("SELECT ", stored_columns!(), " FROM message m WHERE m.id = ?1"))?;
+    statement.query_row([id.as_bytes()], |row| rows::stored(row, &mut Names::default())).optional()
+}
+
+/// One idempotency record; also for readers.
+pub(super) fn replay(connection: &Connection, key: &Hash16) -> rusqlite::Result<Option<Kept>> {
+    let sql = "SELECT message, fingerprint, answer_sealed, until FROM answer WHERE key = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let kept = statement.query_row([key], |row| {
+        let (message, fingerprint) = (rows::id(row, 0)?, rows::hash(row, 1)?);
+        Ok(Kept { message, fingerprint, answer: row.get(2)?, until: rows::at(row, 3)? })
+    });
+    kept.optional()
+}
+
+/// Keys with the seconds after which each is spent, and the time after which all are.
+fn charge_blob(at: UnixMs, keys: &[(Hash16, UnixMs)]) -> (Vec<u8>, UnixMs) {
+    let mut blob = Vec::with_capacity(keys.len() * CHARGE_LEN);
+    let mut last = at;
+    for (key, until) in keys {
+        let secs = until.since(at).as_millis().div_ceil(1000);
+        blob.extend_from_slice(key);
+        blob.extend_from_slice(&u32::try_from(secs).unwrap_or(u32::MAX).to_be_bytes());
+        last = last.max(*until);
+    }
+    (blob, last)
+}
+
+/// Reads [`charge_blob`] back.
+pub(super) fn charges(at: UnixMs, blob: &[u8]) -> impl Iterator<Item = (Hash16, UnixMs)> + '_ {
+    blob.chunks_exact(CHARGE_LEN).filter_map(move |chunk| {
+        let (key, secs) = chunk.split_first_chunk::<16>()?;
+        let secs = u32::from_be_bytes(secs.try_into().ok()?);
+        Some((*key, at.plus(std::time::Duration::from_secs(u64::from(secs)))))
+    })
+}
+
+const CHARGE_LEN: usize = 20;
+
+/// Pages in the log after which they are carried over: 16 MB.
+const LOG_FRAMES: i64 = 4_000;
+
+/// Commits after which the log's length is asked for.
+const LOOK_EVERY: u32 = 8;
+
+/// Messages up to this id have lost their numbers.
+const NUMBERS_DONE: &str = "numbers_done";
+
+const INSERT: &str = "INSERT INTO message (id, tenant, country, created, expires, notify, status, updated, provider, lane, \
+    wait, attempt, copies, key_id, client_id, to_hash, to_sealed, body_sealed, details_sealed, log) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+
+/// Columns in indexes are set only where they change.
+fn update_sql(which: usize) -> String {
+    let set = |bit: usize, sql: &'static str| if which & bit == 0 { "" } else { sql };
+    format!(
+        "UPDATE message SET status = ?2, updated = ?3, lane = ?4, attempt = ?5, copies = ?6, log = log || ?7{}{}{} \
+         WHERE row = ?1",
+        set(1, ", wait = ?8"),
+        set(2, ", provider = ?9, upstream_id = ?10"),
+        set(4, ", body_sealed = NULL"),
+    )
+}
+
+fn limit(budget: usize) -> i64 {
+    i64::try_from(budget).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn charges_survive_their_row() {
+        let at = UnixMs::new(1_000);
+        let keys = [([1; 16], at.plus(Duration::from_secs(30))), ([2; 16], at.plus(Duration::from_millis(1_500)))];
+        let (blob, until) = charge_blob(at, &keys);
+        assert_eq!(until, keys[0].1);
+        let read: Vec<_> = charges(at, &blob).collect();
+        assert_eq!(read, [keys[0], ([2; 16], at.plus(Duration::from_secs(2)))], "rounded up, never down");
+    }
+}
