@@ -5,7 +5,7 @@ mod language;
 mod rule;
 
 pub use language::Language;
-pub use rule::{Choice, Hours, Rule, When};
+pub use rule::{Choice, ClassTtl, Hours, Rule, When};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

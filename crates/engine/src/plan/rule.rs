@@ -24,6 +24,27 @@ pub struct Rule {
     pub copies_max: u8,
     /// How long to wait for a receipt before the second copy after an unanswered attempt.
     pub unknown_wait: Duration,
+    /// Time to live of requests that name none.
+    pub ttl: ClassTtl,
+}
+
+/// Times to live by class; `None`: the class's own default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassTtl {
+    /// Of one-time codes.
+    pub otp: Option<Duration>,
+    /// Of everything else.
+    pub transactional: Option<Duration>,
+}
+
+impl ClassTtl {
+    /// The one of a class.
+    pub fn of(self, class: Class) -> Option<Duration> {
+        match class {
+            Class::Otp => self.otp,
+            Class::Transactional => self.transactional,
+        }
+    }
 }
 
 /// Conditions; an empty list is no condition, a list holds when any of its values does.

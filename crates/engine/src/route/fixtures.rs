@@ -12,7 +12,7 @@ use sms_core::{
 };
 use tokio::time::Instant;
 
-use crate::plan::{Choice, Countries, Language, Plan, Provider, Rule, Tenant, When};
+use crate::plan::{Choice, ClassTtl, Countries, Language, Plan, Provider, Rule, Tenant, When};
 use crate::refusal::Refusal;
 use crate::render::{TemplateSpec, Templates, render};
 use crate::request::{Acceptance, SendRequest};
@@ -108,6 +108,7 @@ pub(crate) fn rule(id: &str, when: When, providers: &[&str]) -> Rule {
         sender: None,
         copies_max: 2,
         unknown_wait: Duration::from_secs(8),
+        ttl: ClassTtl::default(),
     }
 }
 

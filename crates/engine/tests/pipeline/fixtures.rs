@@ -11,7 +11,7 @@ use sms_core::{
     Encoding, Fate, Kind, LimitId, MessageId, OutboundSms, ProviderName, Receipt, ReceiptMode, ReceiptSink as _, SendError,
     Sender, SmsProvider, Status, Store, Submission, SystemClock, TenantId, UnixMs, Window,
 };
-use sms_engine::plan::{Choice, Countries, Dimension, Language, Limit, Provider, Rule, Tenant, Webhook, When};
+use sms_engine::plan::{Choice, ClassTtl, Countries, Dimension, Language, Limit, Provider, Rule, Tenant, Webhook, When};
 use sms_engine::{
     Engine, Parts, Plan, ReceiptQueue, Refusal, SendRequest, Submitted, SystemEntropy, Templates, WebhookCall, WebhookPort,
 };
@@ -313,6 +313,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             sender: None,
             copies_max: 2,
             unknown_wait: Duration::from_secs(8),
+            ttl: ClassTtl::default(),
         }],
         limits: (!windows.is_empty())
             .then(|| Limit {
