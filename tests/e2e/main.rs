@@ -1,1 +1,8 @@
-//! Skeleton.
+//! Black-box tests: the real binary, real sockets, a real store, and a stand-in for Mitto. One file a theme; what they
+//! share is the library of this package. No mock of our own program anywhere.
+
+mod crash;
+mod first_contact;
+mod leaks;
+mod series;
+mod storage;

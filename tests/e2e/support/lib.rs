@@ -1,0 +1,30 @@
+//! Everything a black-box test needs: the real binary with a configuration of its own, callers, the mock's inbox,
+//! metrics, and stand-ins for what lies outside. Knows the gateway by its contract only; must never link its code,
+//! sleep for luck, or reach beyond loopback.
+#![expect(clippy::expect_used, reason = "a test whose surroundings fail should stop there and say why")]
+#![expect(clippy::missing_panics_doc, reason = "every helper panics when the gateway does not do what it must")]
+
+mod answer;
+mod binary;
+mod builder;
+mod caller;
+mod gateway;
+mod metrics;
+mod numbers;
+mod poll;
+mod ports;
+mod process;
+
+pub use answer::Answer;
+pub use binary::{binary, cli};
+pub use builder::{Builder, OPS_TOKEN, Tenant, key_of};
+pub use caller::Caller;
+pub use gateway::Gateway;
+pub use metrics::Metrics;
+pub use numbers::{french, german, swiss};
+pub use poll::{PATIENCE, eventually};
+pub use ports::{free_address, free_port};
+pub use process::{Process, Signal};
+pub use sms_conformance::upstream::{
+    Behaviour, Mitto, MittoSend, ReceiptForm, ReceiptPlan, Reply, Request, Upstream, Verdict,
+};
