@@ -103,7 +103,11 @@ fn client_ids_are_checked_only_against_a_list() {
 #[test]
 fn numbers_are_read_as_people_write_them() {
     for written in ["+41 78 123 45 67", "0041781234567", "tel:+41-78-123-45-67", "41781234567"] {
-        assert_eq!(admitted(SendRequest { to: written.to_owned(), ..good() }).unwrap().to().expose(), NUMBER, "{written}");
+        assert_eq!(
+            admitted(SendRequest { to: written.to_owned(), ..good() }).unwrap().to().expose(),
+            NUMBER,
+            "{written}"
+        );
     }
     let swiss = Tenant { default_country: Some(country("CH")), ..tenant("acme") };
     let national = SendRequest { to: "078 123 45 67".to_owned(), ..good() };

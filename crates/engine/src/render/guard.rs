@@ -6,29 +6,36 @@ use sms_core::text::contains_link;
 
 use super::values::is_trusted;
 
-/// Whether the values that strangers chose gave the text a link that the template alone does not have.
+/// Whether the values that strangers chose gave the text a link that the template alone does not have. A link of the
+/// template's own, or a long code, is none of theirs unless it touches one.
 pub(super) fn gains_link(output: &str, spans: &[OutputSpan], source: &str) -> bool {
     if !contains_link(output) {
         return false;
     }
     let pieces = pieces(output, spans, source);
-    let without: String = pieces.iter().map(|piece| if piece.guarded { NEUTRAL } else { piece.text }).collect();
-    // A template with a link of its own: only what touches a stranger's value counts.
-    !contains_link(&without) || contains_link(&surroundings(&pieces))
+    let number = || contains_link(&surroundings(&pieces, Reach::Number)) && !contains_link(&without_values(&pieces));
+    contains_link(&surroundings(&pieces, Reach::Word)) || number()
 }
 
 /// Whether a stranger's value stands right beside a link, or is part of one.
 pub(super) fn touches_link(output: &str, spans: &[OutputSpan], source: &str) -> bool {
-    contains_link(&surroundings(&pieces(output, spans, source)))
+    contains_link(&surroundings(&pieces(output, spans, source), Reach::Word))
 }
 
-/// In place of a value: no link, whatever stands around it.
-const NEUTRAL: &str = "x";
-
 /// A stretch of the output.
+#[derive(Clone, Copy)]
 struct Piece<'o> {
     text: &'o str,
     guarded: bool,
+}
+
+/// How far what stands beside a value can belong to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Over spaces between digits, as a phone number.
+    Number,
+    /// To the next space, as a URL.
+    Word,
 }
 
 fn pieces<'o>(output: &'o str, spans: &[OutputSpan], source: &str) -> Vec<Piece<'o>> {
@@ -42,15 +49,20 @@ fn pieces<'o>(output: &'o str, spans: &[OutputSpan], source: &str) -> Vec<Piece<
     spans.iter().filter_map(piece).collect()
 }
 
-/// The strangers' values with what stands right beside them, up to the next space; everything else is cut out. Between
-/// two of them, what holds neither letters nor digits stays, since a phone number goes on over it.
-fn surroundings(pieces: &[Piece<'_>]) -> String {
+/// What stands around the values, with a letter in the place of each.
+fn without_values(pieces: &[Piece<'_>]) -> String {
+    let neutral = pieces.iter().map(|piece| if piece.guarded { Piece { text: "x", ..*piece } } else { *piece });
+    surroundings(&neutral.collect::<Vec<_>>(), Reach::Number)
+}
+
+/// The strangers' values with what stands beside them within `reach`; everything else is cut out.
+fn surroundings(pieces: &[Piece<'_>], reach: Reach) -> String {
     let mut kept = String::from("\n");
     let mut between = String::new();
     let mut opened = false;
     for piece in pieces {
         if piece.guarded {
-            push_near(&mut kept, &between, opened, true);
+            push_near(&mut kept, &between, reach, (opened, true));
             between.clear();
             kept.push_str(piece.text);
             opened = true;
@@ -59,25 +71,39 @@ fn surroundings(pieces: &[Piece<'_>]) -> String {
         }
     }
     if opened {
-        push_near(&mut kept, &between, true, false);
+        push_near(&mut kept, &between, reach, (true, false));
     }
     kept
 }
 
-/// Keeps of a text what touches the value before it, and what touches the value after it.
-fn push_near(kept: &mut String, text: &str, before: bool, after: bool) {
-    let cut = text.find(char::is_whitespace).zip(text.rfind(char::is_whitespace));
-    let Some((first, last)) = cut.filter(|_| text.contains(char::is_alphanumeric)) else {
+/// Keeps of a text what is within reach of the value before it and of the value after it. Without a letter or digit in
+/// it, it is no more than a gap in a phone number.
+fn push_near(kept: &mut String, text: &str, reach: Reach, (before, after): (bool, bool)) {
+    let ends_before = |(at, c): &(usize, char)| {
+        c.is_whitespace() && is_out_of(reach, text.get(at + c.len_utf8()..).and_then(|rest| rest.chars().next()))
+    };
+    let begins_after = |(at, c): &(usize, char)| {
+        c.is_whitespace() && is_out_of(reach, text.get(..*at).and_then(|rest| rest.chars().next_back()))
+    };
+    let head = text.char_indices().find(ends_before).and_then(|(at, _)| text.get(..at));
+    let tail = text.char_indices().rev().find(begins_after).and_then(|(at, _)| text.get(at..));
+    let (Some(head), Some(tail), true) = (head, tail, text.contains(char::is_alphanumeric)) else {
         kept.push_str(text);
         return;
     };
     if before {
-        kept.push_str(text.get(..first).unwrap_or(text));
+        kept.push_str(head);
     }
     kept.push('\n');
     if after {
-        kept.push_str(text.get(last..).unwrap_or(text));
+        kept.push_str(tail);
     }
+}
+
+/// Whether `beyond`, on the other side of a space, is out of reach.
+fn is_out_of(reach: Reach, beyond: Option<char>) -> bool {
+    let goes_on = |c: char| c.is_numeric() || c.is_whitespace() || "+-./()".contains(c);
+    reach == Reach::Word || !beyond.is_some_and(goes_on)
 }
 
 /// Whether all variables in a template's expression are trusted. Reads no more of the grammar than that takes; a word

@@ -1,6 +1,8 @@
 //! Tries a template out with sample values when it is compiled, so that a mistake stops the configuration and not a
 //! message.
 
+use std::borrow::Cow;
+
 use minijinja::{Error, ErrorKind, Template, Value};
 use sms_core::text::segment;
 
@@ -17,23 +19,30 @@ pub(super) struct Trouble {
     pub(super) help: &'static str,
 }
 
-/// Parts that the text takes with ordinary values.
+/// Parts that the text takes with ordinary values; the greatest number when those are not ordinary enough.
 pub(super) fn run(template: &Template<'_, '_>, references: &[Reference], spec: &TemplateSpec) -> Result<u16, Trouble> {
     let word = attempt(template, references, &Value::from(SAMPLE_WORD));
     let number = attempt(template, references, &Value::from(SAMPLE_NUMBER));
     let mut touches = !spec.allow_links;
-    let mut text = String::new();
+    let mut made = None;
+    // Keys of metadata cannot be guessed.
+    let keyed = references.iter().any(|reference| reference.name() == "client_metadata");
     for outcome in [number, word] {
         match outcome {
             Ok(tried) => {
                 touches &= tried.touches_link;
-                text = tried.text;
+                made = Some(tried.text);
+            }
+            Err(error) if is_mistake(&error) && !(keyed && error.kind() == ErrorKind::UndefinedError) => {
+                return Err(trouble(&error));
             }
             // A sample of the wrong type proves nothing.
-            Err(error) if !is_mistake(error.kind()) => touches = false,
-            Err(error) => return Err(trouble(&error)),
+            Err(_) => touches = false,
         }
     }
+    let Some(mut text) = made else {
+        return Ok(u16::MAX);
+    };
     if touches && references.iter().any(Reference::is_guarded) {
         return Err(Trouble {
             line: None,
@@ -68,25 +77,30 @@ fn attempt(template: &Template<'_, '_>, references: &[Reference], sample: &Value
     let value = |reference: &Reference| {
         if reference.is_guarded() { sample.clone() } else { Value::from(SAMPLE_CODE) }
     };
-    let variables = nested(references.iter().map(|reference| (reference, value(reference))));
+    let whole: Vec<Cow<'_, Reference>> =
+        references.iter().flat_map(|reference| reference.expand([].into_iter())).collect();
+    let variables = nested(whole.iter().map(|reference| (reference.as_ref(), value(reference))));
     let (text, spans) = template.render_with_spans(variables)?;
     let touches_link = guard::touches_link(&text, &spans, template.source());
     Ok(Tried { text, touches_link })
 }
 
 /// Whether the template is at fault whatever the values are.
-fn is_mistake(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::MissingArgument
-            | ErrorKind::OutOfFuel
-            | ErrorKind::TooManyArguments
-            | ErrorKind::UndefinedError
-            | ErrorKind::UnknownFilter
-            | ErrorKind::UnknownFunction
-            | ErrorKind::UnknownMethod
-            | ErrorKind::UnknownTest
-    )
+fn is_mistake(error: &Error) -> bool {
+    // There are no functions, so that only a variable can have been called.
+    let called = error.detail().is_some_and(|detail| detail.ends_with("is not callable"));
+    called
+        || matches!(
+            error.kind(),
+            ErrorKind::MissingArgument
+                | ErrorKind::OutOfFuel
+                | ErrorKind::TooManyArguments
+                | ErrorKind::UndefinedError
+                | ErrorKind::UnknownFilter
+                | ErrorKind::UnknownFunction
+                | ErrorKind::UnknownMethod
+                | ErrorKind::UnknownTest
+        )
 }
 
 /// Only samples were filled in, so that the error's own words are free of personal data.

@@ -59,6 +59,16 @@ impl Reference {
         matches!(self.root.as_str(), "organization" | "user") || is_trusted(&self.root)
     }
 
+    /// A template that takes `user` or `client_metadata` as a whole gets all there is.
+    pub(super) fn expand<'k>(&self, metadata: impl Iterator<Item = &'k str>) -> Vec<Cow<'_, Self>> {
+        let below = |field: &str| Cow::Owned(Self { root: self.root.clone(), field: Some(field.to_owned()) });
+        match (self.root.as_str(), &self.field) {
+            ("user", None) => USER_FIELDS.into_iter().map(below).collect(),
+            ("client_metadata", None) => metadata.map(below).collect(),
+            _ => vec![Cow::Borrowed(self)],
+        }
+    }
+
     /// `user.shoe_size` does not.
     pub(super) fn can_exist(&self) -> bool {
         self.root != "user" || self.field.as_deref().is_none_or(|field| USER_FIELDS.contains(&field))
@@ -116,8 +126,8 @@ pub(super) fn fill(references: &[Reference], admitted: &Admitted, allow_links: b
     let mut absent = Vec::new();
     let mut problems = Vec::new();
     let mut roots = Variables::new();
-    let expanded: Vec<Cow<'_, Reference>> =
-        references.iter().flat_map(|reference| expand(reference, admitted)).collect();
+    let keys = || admitted.request().client_metadata.keys().map(String::as_str);
+    let expanded: Vec<Cow<'_, Reference>> = references.iter().flat_map(|reference| reference.expand(keys())).collect();
     for reference in &expanded {
         if reference.field.is_some() {
             roots.entry(reference.root.clone()).or_insert_with(|| Value::from(Variables::new()));
@@ -136,16 +146,6 @@ pub(super) fn fill(references: &[Reference], admitted: &Admitted, allow_links: b
         variables.entry(root).or_insert(empty); // so that `user.name` is what is missing, not `user`
     }
     Ok(Filled { variables, absent })
-}
-
-/// A template that takes `user` or `client_metadata` as a whole gets all there is.
-fn expand<'r>(reference: &'r Reference, admitted: &Admitted) -> Vec<Cow<'r, Reference>> {
-    let below = |field: &str| Cow::Owned(Reference { root: reference.root.clone(), field: Some(field.to_owned()) });
-    match (reference.root.as_str(), &reference.field) {
-        ("user", None) => USER_FIELDS.into_iter().map(below).collect(),
-        ("client_metadata", None) => admitted.request().client_metadata.keys().map(|key| below(key)).collect(),
-        _ => vec![Cow::Borrowed(reference)],
-    }
 }
 
 /// A cleaned value.

@@ -151,10 +151,10 @@ impl<'p> Lineup<'p> {
     /// not fit falling to the others.
     fn order(&self, dice: u32) -> Option<Vec<&'p ProviderName>> {
         let mut fit = self.ranked();
-        let mut drawn = (u64::from(dice) * self.weights()) >> u32::BITS;
+        let mut drawn = (u128::from(dice) * u128::from(self.weights())) >> u32::BITS;
         let first = fit.iter().position(|(_, weight)| {
-            let hit = drawn < u64::from(*weight);
-            drawn = drawn.saturating_sub(u64::from(*weight));
+            let hit = drawn < u128::from(*weight);
+            drawn = drawn.saturating_sub(u128::from(*weight));
             hit
         });
         if let Some(first) = first.and_then(|at| fit.get_mut(..=at)) {

@@ -35,11 +35,7 @@ fn plan_with(limits: Vec<Limit>) -> Plan {
 fn ask() -> SendRequest {
     SendRequest {
         client_id: Some("web".to_owned()),
-        end_user: EndUser {
-            ip: Some("192.0.2.7".parse().unwrap()),
-            id: Some("u1".to_owned()),
-            ..EndUser::default()
-        },
+        end_user: EndUser { ip: Some("192.0.2.7".parse().unwrap()), id: Some("u1".to_owned()), ..EndUser::default() },
         ..text_to(SWISS, "Your code is 123456")
     }
 }
@@ -79,7 +75,13 @@ fn the_key_depends_neither_on_order_nor_on_spelling() {
     let expected = key(ask(), &[Dimension::Tenant, Dimension::Recipient]);
     assert_eq!(expected.as_deref(), Some("recipient=41781234567&tenant=acme"));
     assert_eq!(key(ask(), &[Dimension::Recipient, Dimension::Tenant, Dimension::Recipient]), expected);
-    for spelling in ["0041 78 123 45 67", "tel:+41781234567", "+41 (0)78 123 45 67", "＋４１７８１２３４５６７", "+41781234567;ext=5"] {
+    for spelling in [
+        "0041 78 123 45 67",
+        "tel:+41781234567",
+        "+41 (0)78 123 45 67",
+        "＋４１７８１２３４５６７",
+        "+41781234567;ext=5",
+    ] {
         let request = SendRequest { to: spelling.to_owned(), ..ask() };
         assert_eq!(key(request, &[Dimension::Tenant, Dimension::Recipient]), expected, "{spelling}");
     }
@@ -176,7 +178,10 @@ fn a_refusal_tells_the_limit_and_when_to_ask_again() {
     assert_eq!(refusal.limit, Some(LimitId::new("per_recipient")));
     assert_eq!(refusal.retry_after, Some(Duration::from_millis(12_001)));
     let problem = &refusal.problems[0];
-    assert_eq!(problem.detail, "This number already got as many messages as limit per_recipient (1/30s, 5/10m) allows.");
+    assert_eq!(
+        problem.detail,
+        "This number already got as many messages as limit per_recipient (1/30s, 5/10m) allows."
+    );
     assert!(problem.fix.starts_with("Try again in 13 s"), "{}", problem.fix);
     let at_once = limit_refusal(&limit(&[]), Duration::ZERO);
     assert!(at_once.problems[0].fix.starts_with("Try again in 1 s"));

@@ -60,11 +60,8 @@ fn no_matching_rule_is_no_route() {
 
 #[test]
 fn all_conditions_must_hold_each_by_any_value() {
-    let when = |clients: &[&str]| When {
-        country: countries(&["DE", "CH"]),
-        client_id: strings(clients),
-        ..When::default()
-    };
+    let when =
+        |clients: &[&str]| When { country: countries(&["DE", "CH"]), client_id: strings(clients), ..When::default() };
     let request = || SendRequest { client_id: some("web"), ..ask() };
     assert!(matches(when(&["ios", "web"]), request()));
     assert!(!matches(when(&["ios"]), request()));
@@ -124,7 +121,10 @@ fn action_and_factor_are_matched_as_written() {
 
 #[test]
 fn metadata_of_the_client_come_before_the_requests_own() {
-    let when = |value: &str| When { metadata: BTreeMap::from([("plan".to_owned(), strings(&["x", value]))]), ..When::default() };
+    let when = |value: &str| When {
+        metadata: BTreeMap::from([("plan".to_owned(), strings(&["x", value]))]),
+        ..When::default()
+    };
     let both = |client: Value, own: Value| SendRequest {
         client_metadata: object(client),
         metadata: Some(object(own)),

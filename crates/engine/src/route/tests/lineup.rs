@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use sms_core::{Capabilities, Channel, Encoding, MessageId, UnixMs};
 
-use crate::plan::{Plan, When, Webhook};
+use crate::plan::{Plan, Webhook, When};
 use crate::refusal::{Code, Refusal};
 use crate::request::SendRequest;
 use crate::route::Routed;
-use crate::route::fixtures::{ABLE, noon, plan, provider, provider_of, rule, run, run_at, sender, split, tenant, text_to};
+use crate::route::fixtures::{
+    ABLE, noon, plan, provider, provider_of, rule, run, run_at, sender, split, tenant, text_to,
+};
 
 const SWISS: &str = "+41781234567";
 const FICTION: &str = "+447700900123";
@@ -51,7 +53,12 @@ fn a_provider_that_cannot_take_the_message_is_left_out_with_its_reason() {
     };
     let cases: [(&str, SendRequest, Capabilities, &str); 5] = [
         ("encoding", text_to(SWISS, "код 123456"), lacking(|c| c.encodings = &[Encoding::Gsm7]), "does not carry ucs2"),
-        ("length", text_to(SWISS, &"é".repeat(161)), lacking(|c| c.body_units_max = 160), "takes 160 units at most, the text has 161"),
+        (
+            "length",
+            text_to(SWISS, &"é".repeat(161)),
+            lacking(|c| c.body_units_max = 160),
+            "takes 160 units at most, the text has 161",
+        ),
         ("sender", ask(), lacking(|c| c.alphanumeric_sender = false), "does not take a sender of letters"),
         ("channel", ask(), lacking(|c| c.channels = &[Channel::Voice]), "does not serve channel sms"),
         ("test", text_to(FICTION, "x"), ABLE, "must not be given test numbers; only a mock provider may"),
@@ -131,7 +138,8 @@ fn voice_needs_a_provider_that_calls() {
 
 fn plan_split(weights: &[(&str, u32)]) -> Plan {
     let mut plan = plan();
-    plan.providers = weights.iter().filter(|(name, _)| *name != "ghost").map(|(name, _)| provider(name, ABLE)).collect();
+    plan.providers =
+        weights.iter().filter(|(name, _)| *name != "ghost").map(|(name, _)| provider(name, ABLE)).collect();
     plan.rules = vec![split("split", When::default(), weights)];
     plan
 }
