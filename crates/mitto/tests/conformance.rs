@@ -22,7 +22,7 @@ const KEY: &str = "mitto-key-canary-4711";
 
 struct MittoHarness;
 
-fn build(upstream: &Upstream, more: Value) -> Arc<dyn SmsProvider> {
+fn build(upstream: &Upstream, more: &Value) -> Arc<dyn SmsProvider> {
     let mut options = json!({ "base_url": upstream.base_url(), "api_key": KEY, "callback_secret": CALLBACK_SECRET });
     options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let (deps, _) = provider::deps(Some("https://sms.example.com"));
@@ -36,7 +36,7 @@ impl Harness for MittoHarness {
         let upstream = Upstream::start();
         upstream.require_key(KEY);
         upstream.behave(behaviour);
-        Rig { provider: build(&upstream, json!({})), wire: Box::new(Side(upstream)), pushed: None }
+        Rig { provider: build(&upstream, &json!({})), wire: Box::new(Side(upstream)), pushed: None }
     }
 
     fn credential(&self) -> Option<String> {
@@ -116,11 +116,11 @@ fn attempt(sms: &OutboundSms, valid_for: Duration) -> Attempt {
 #[tokio::test]
 async fn the_request_is_the_one_on_file() {
     let upstream = Upstream::start();
-    let mitto = build(&upstream, json!({}));
+    let mitto = build(&upstream, &json!({}));
     let plain = sms("123456 is your code.");
     let taken = mitto.send(&plain, &attempt(&plain, Duration::from_secs(299))).await.unwrap();
     let wide = OutboundSms { sender: Sender::parse("+41791234000").unwrap(), ..sms("Код 123456 🔑") };
-    let test = build(&upstream, json!({ "test": true }));
+    let test = build(&upstream, &json!({ "test": true }));
     assert!(test.send(&wide, &attempt(&wide, Duration::from_millis(1))).await.is_ok());
 
     let requests = upstream.upstream().requests();
@@ -156,7 +156,7 @@ async fn no_callback_is_handed_out_without_a_secret_or_a_public_address() {
 #[tokio::test]
 async fn what_mitto_would_refuse_or_change_costs_no_request() {
     let upstream = Upstream::start();
-    let mitto = build(&upstream, json!({}));
+    let mitto = build(&upstream, &json!({}));
     let short_sender = OutboundSms { sender: Sender::parse("AB").unwrap(), ..sms("1") };
     let spoken = OutboundSms { channel: Channel::Voice, ..sms("1") };
     for refused in [short_sender, spoken, sms(&"a".repeat(1531))] {
@@ -169,8 +169,8 @@ async fn what_mitto_would_refuse_or_change_costs_no_request() {
 #[tokio::test]
 async fn used_codes_are_reported_only_where_configured() {
     let upstream = Upstream::start();
-    build(&upstream, json!({})).converted("715118ef01aa4480bbd67324a0459b0b").await.unwrap();
-    let mitto = build(&upstream, json!({ "conversion": true }));
+    build(&upstream, &json!({})).converted("715118ef01aa4480bbd67324a0459b0b").await.unwrap();
+    let mitto = build(&upstream, &json!({ "conversion": true }));
     mitto.converted("").await.unwrap();
     assert_eq!(upstream.wire_requests(), 0);
     mitto.converted("715118ef01aa4480bbd67324a0459b0b").await.unwrap();
@@ -183,7 +183,7 @@ async fn used_codes_are_reported_only_where_configured() {
 async fn a_probe_finds_what_is_wrong() {
     let upstream = Upstream::start();
     upstream.require_key("another key");
-    let mitto = build(&upstream, json!({}));
+    let mitto = build(&upstream, &json!({}));
     assert_eq!(mitto.probe().await.unwrap_err().kind, Kind::Account);
     upstream.require_key(KEY);
     mitto.probe().await.unwrap();
@@ -192,6 +192,6 @@ async fn a_probe_finds_what_is_wrong() {
         assert_eq!(mitto.probe().await.unwrap_err().kind, Kind::Unavailable, "{behaviour:?}");
     }
     upstream.behave(Behaviour::Accept);
-    let elsewhere = build(&upstream, json!({ "base_url": format!("{}/nothing", upstream.base_url()) }));
+    let elsewhere = build(&upstream, &json!({ "base_url": format!("{}/nothing", upstream.base_url()) }));
     assert_eq!(elsewhere.probe().await.unwrap_err().provider_code.as_deref(), Some("http_404"));
 }

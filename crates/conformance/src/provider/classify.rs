@@ -18,7 +18,9 @@ pub(super) async fn check(kit: &mut Kit<'_>) {
         count(kit, &rig, behaviour).await;
         let foreign = sockets::foreign();
         kit.expect("only_loopback", foreign.is_empty(), || format!("{behaviour:?}: connected to {foreign:?}"));
-        leave(kit, &rig).await;
+        if behaviour == Behaviour::Accept {
+            leave(kit, &rig).await;
+        }
     }
     probe(kit).await;
 }
@@ -26,7 +28,7 @@ pub(super) async fn check(kit: &mut Kit<'_>) {
 /// `None` when the provider overran its deadline.
 async fn send(kit: &mut Kit<'_>, rig: &Rig, behaviour: Behaviour) -> Option<Result<Submission, SendError>> {
     let sms = sms(1);
-    let limit = if silent(behaviour) { SILENT_FOR } else { ANSWERS_WITHIN };
+    let limit = limit(behaviour);
     let result = timeout(limit + GRACE, rig.provider.send(&sms, &attempt(&sms, limit))).await.ok();
     kit.expect("answers_by_deadline", result.is_some(), || format!("{behaviour:?}: no answer after {limit:?}"));
     let result = result?;
@@ -69,8 +71,21 @@ fn expected(behaviour: Behaviour) -> Option<(Kind, Fate, bool)> {
     }
 }
 
-fn silent(behaviour: Behaviour) -> bool {
-    matches!(behaviour, Behaviour::HangAfterRead | Behaviour::HangBeforeRead | Behaviour::SlowHeaders)
+/// Short where the upstream never comes to an end.
+fn limit(behaviour: Behaviour) -> Duration {
+    match behaviour {
+        Behaviour::HangAfterRead | Behaviour::HangBeforeRead | Behaviour::SlowHeaders => SILENT_FOR,
+        Behaviour::HugeBody => SILENT_FOR * 5,
+        Behaviour::Accept
+        | Behaviour::BadCredentials
+        | Behaviour::Garbage
+        | Behaviour::RefuseConnect
+        | Behaviour::RejectContent
+        | Behaviour::RejectNumber
+        | Behaviour::ResetAfterRead
+        | Behaviour::ServerError
+        | Behaviour::Throttle(_) => ANSWERS_WITHIN,
+    }
 }
 
 async fn count(kit: &mut Kit<'_>, rig: &Rig, behaviour: Behaviour) {

@@ -83,10 +83,11 @@ async fn pushed(kit: &mut Kit<'_>, rig: &Rig, submission: &Submission) {
     kit.expect(ROUND, holds, || format!("{} receipts were pushed, none fits", receipts.len()));
 }
 
+/// The upstream id must be in the form in which the submission told it; our own id is a bonus.
 fn is_ours(receipt: &Receipt, submission: &Submission) -> bool {
-    let by_upstream = !submission.upstream_id.is_empty() && receipt.upstream_id == submission.upstream_id;
-    let by_message = receipt.message == Some(sms(9).id);
-    by_message || (by_upstream && receipt.message.is_none())
+    let identified = receipt.message.is_some() || !receipt.upstream_id.is_empty();
+    let by_message = receipt.message.is_none_or(|message| message == sms(9).id);
+    identified && by_message && receipt.upstream_id == submission.upstream_id
 }
 
 const FORGED: &str = "forged_receipt_is_refused";

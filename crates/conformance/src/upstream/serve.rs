@@ -258,10 +258,10 @@ async fn gone(stream: &mut TcpStream) -> io::Result<()> {
 async fn flood(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{").await?;
     let chunk = vec![b' '; 16 * 1024];
-    for _ in 0..FLOOD_CHUNKS_MAX {
+    loop {
         stream.write_all(&chunk).await?;
+        tokio::time::sleep(Duration::from_millis(1)).await; // a reader without a bound lives to be caught
     }
-    Ok(())
 }
 
 async fn dribble(stream: &mut TcpStream) -> io::Result<()> {
@@ -276,5 +276,4 @@ async fn dribble(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-const FLOOD_CHUNKS_MAX: usize = 4096;
 const REQUESTS_MAX: usize = 100_000;
