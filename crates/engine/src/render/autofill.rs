@@ -1,4 +1,4 @@
-//! The line by which phones offer a code to one site only (WebOTP, Apple's domain-bound codes). It must be the last one.
+//! The line by which phones offer a code to one site only (`WebOTP`, Apple's domain-bound codes). It must be the last one.
 
 use sms_core::text::strip_invisible;
 

@@ -42,9 +42,10 @@ fn failure(error: &Error, chosen: &Chosen<'_>, absent: &[String]) -> Problem {
     if let Some(name) = missing {
         return unknown_variable(name, chosen);
     }
-    let help = match error.kind() {
-        ErrorKind::OutOfFuel => "Have the template do less.",
-        _ => "Check the values of `variables`, and the template for what it expects of them.",
+    let help = if error.kind() == ErrorKind::OutOfFuel {
+        "Have the template do less."
+    } else {
+        "Check the values of `variables`, and the template for what it expects of them."
     };
     let name = chosen.template.name();
     let detail = format!("The template `{name}` ({}) cannot be filled in: {}.", chosen.language, error.kind());

@@ -40,10 +40,8 @@ enum Reach {
 
 fn pieces<'o>(output: &'o str, spans: &[OutputSpan], source: &str) -> Vec<Piece<'o>> {
     let piece = |span: &OutputSpan| {
-        let guarded = match span.kind() {
-            OutputSpanKind::Raw => false,
-            _ => !source.get(span.source_range()).is_some_and(names_trusted_only),
-        };
+        let names_others = || !source.get(span.source_range()).is_some_and(names_trusted_only);
+        let guarded = span.kind() != OutputSpanKind::Raw && names_others();
         Some(Piece { text: output.get(span.output_range())?, guarded })
     };
     spans.iter().filter_map(piece).collect()

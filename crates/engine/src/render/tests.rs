@@ -39,9 +39,6 @@ fn ask() -> SendRequest {
     SendRequest { template: Some("t".to_owned()), ..crate::route::fixtures::request(NUMBER) }
 }
 
-fn object(json: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
-    match json {
-        serde_json::Value::Object(map) => map,
-        other => panic!("{other} is no object"),
-    }
+fn object(json: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    json.as_object().cloned().unwrap()
 }

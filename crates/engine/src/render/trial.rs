@@ -109,10 +109,12 @@ fn trouble(error: &Error) -> Trouble {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    let help = match error.kind() {
-        ErrorKind::OutOfFuel => "Make the template do less: a message needs no long loops.",
-        ErrorKind::UndefinedError => "Use another name for what the template sets itself.",
-        _ => "See the list of filters and tests of MiniJinja; there are no functions.",
+    let help = if error.kind() == ErrorKind::OutOfFuel {
+        "Make the template do less: a message needs no long loops."
+    } else if error.kind() == ErrorKind::UndefinedError {
+        "Use what the variable has, or another name for what the template sets itself."
+    } else {
+        "See the list of filters and tests of MiniJinja; there are no functions."
     };
     Trouble { line: error.line(), message, help }
 }

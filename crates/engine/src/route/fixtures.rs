@@ -1,5 +1,4 @@
 //! A small plan for the tests of the pure stages. Its providers never send.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests' helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,5 +2,6 @@
 
 mod charges;
 mod conditions;
+mod explaining;
 mod lineup;
 mod table;

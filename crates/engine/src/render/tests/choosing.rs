@@ -1,5 +1,4 @@
 //! Which template, in which language.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! What stops a configuration, and what is only worth a warning.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use crate::render::{TemplateFault, TemplateSpec, Templates};
 use crate::route::fixtures::{language, spec};

@@ -1,5 +1,4 @@
 //! What variables become.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use serde_json::json;
 use sms_core::{Body, Class, MessageId};
@@ -10,30 +9,26 @@ use crate::render::TemplateSpec;
 use crate::request::{EndUser, SendRequest};
 use crate::route::fixtures::{noon, run, spec, text_to};
 
-fn body(text: &str) -> Option<Body> {
-    Some(Body::new(text.to_owned()))
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
+fn body(text: &str) -> Body {
+    Body::new(text.to_owned())
 }
 
 /// A request that carries everything.
 fn full() -> SendRequest {
     SendRequest {
-        code: body("123456"),
-        client_id: some("web"),
-        client_name: some("Acme App"),
-        client_metadata: object(json!({ "brand": "Blue", "app-name": "x", "n": 7, "list": [1] })),
-        language: some("fr-CA"),
-        action: some("enrollment"),
-        factor: some("second"),
-        organization: some("Blue Corp"),
+        code: Some(body("123456")),
+        client_id: Some("web".to_owned()),
+        client_name: Some("Acme App".to_owned()),
+        client_metadata: object(&json!({ "brand": "Blue", "app-name": "x", "n": 7, "list": [1] })),
+        language: Some("fr-CA".to_owned()),
+        action: Some("enrollment".to_owned()),
+        factor: Some("second".to_owned()),
+        organization: Some("Blue Corp".to_owned()),
         user: object(
-            json!({ "id": "u1", "name": "Anna Smith", "given_name": "Anna", "email": "anna.s+x@mail.example", "secret": "s" }),
+            &json!({ "id": "u1", "name": "Anna Smith", "given_name": "Anna", "email": "anna.s+x@mail.example", "secret": "s" }),
         ),
         end_user: EndUser { ip: Some("192.0.2.7".parse().unwrap()), ..EndUser::default() },
-        variables: object(json!({ "order": "A-17", "count": 3, "price": 9.5, "vip": true, "gone": null })),
+        variables: object(&json!({ "order": "A-17", "count": 3, "price": 9.5, "vip": true, "gone": null })),
         ttl_s: Some(241),
         ..ask()
     }
@@ -79,7 +74,7 @@ fn every_variable_of_the_contract_has_its_value() {
 #[test]
 fn the_finished_text_is_a_variable_too() {
     let mut plan = plan_of("Acme: {{ text }}!");
-    plan.rules[0].template = some("t");
+    plan.rules[0].template = Some("t".to_owned());
     assert_eq!(
         text_of(text_to(NUMBER, "Your code\u{200B}\nis 12345678"), &plan).unwrap(),
         "Acme: Your code\nis 12345678!"
@@ -88,7 +83,7 @@ fn the_finished_text_is_a_variable_too() {
 
 #[test]
 fn what_is_not_told_has_a_sensible_stand_in() {
-    let plain = SendRequest { code: body("1"), ..ask() };
+    let plain = SendRequest { code: Some(body("1")), ..ask() };
     assert_eq!(text_of(plain.clone(), &plan_of("{{ client_name }}")).unwrap(), "Acme Ltd.");
     assert_eq!(text_of(plain.clone(), &plan_of("{{ locale }}")).unwrap(), "en");
     assert_eq!(text_of(plain.clone(), &plan_of("{{ minutes }}")).unwrap(), "5");
@@ -101,15 +96,15 @@ fn what_is_not_told_has_a_sensible_stand_in() {
 #[test]
 fn the_callers_own_variables_fill_in_for_facts_but_do_not_replace_them() {
     let own = SendRequest {
-        variables: object(json!({ "code": "99", "organization": "Own Org", "client_name": "Fake", "minutes": 99 })),
+        variables: object(&json!({ "code": "99", "organization": "Own Org", "client_name": "Fake", "minutes": 99 })),
         ..ask()
     };
     let text = |template: &str, request: SendRequest| text_of(request, &plan_of(template)).unwrap();
     assert_eq!(text("{{ code }} {{ organization }}", own.clone()), "99 Own Org");
     assert_eq!(text("{{ client_name }} {{ minutes }}", own.clone()), "Acme Ltd. 5");
-    let both = SendRequest { code: body("11"), organization: some("Fact"), ..own };
+    let both = SendRequest { code: Some(body("11")), organization: Some("Fact".to_owned()), ..own };
     assert_eq!(text("{{ code }} {{ organization }}", both), "11 Fact");
-    let number = SendRequest { variables: object(json!({ "code": 42 })), ..ask() };
+    let number = SendRequest { variables: object(&json!({ "code": 42 })), ..ask() };
     assert_eq!(text("{{ code }}", number), "42");
 }
 
@@ -157,12 +152,12 @@ fn a_default_or_a_test_makes_a_missing_variable_harmless() {
 #[test]
 fn values_are_cleaned_and_cut() {
     let of = |name: &str| {
-        let request = SendRequest { user: object(json!({ "name": name })), ..ask() };
+        let request = SendRequest { user: object(&json!({ "name": name })), ..ask() };
         text_of(request, &plan_of("<{{ user.name }}>")).unwrap()
     };
     assert_eq!(of("  An\u{200B}na\u{202E}\r\n\tSmith \u{7}"), "<Anna Smith>");
     assert_eq!(of(&"ü".repeat(300)), format!("<{}>", "ü".repeat(64)));
-    let request = SendRequest { client_name: some(&"n".repeat(300)), ..ask() };
+    let request = SendRequest { client_name: Some("n".repeat(300)), ..ask() };
     assert_eq!(text_of(request, &plan_of("{{ client_name }}")).unwrap().len(), 200);
 }
 
@@ -170,10 +165,10 @@ fn values_are_cleaned_and_cut() {
 fn values_are_never_templates() {
     let evil = "{{ code }}{% for x in code %}{{ x }}{% endfor %}{# #}";
     let request = SendRequest {
-        code: body("123456"),
-        organization: some(evil),
-        client_name: some("{{ user }}"),
-        variables: object(json!({ "order": "{{ code }}" })),
+        code: Some(body("123456")),
+        organization: Some(evil.to_owned()),
+        client_name: Some("{{ user }}".to_owned()),
+        variables: object(&json!({ "order": "{{ code }}" })),
         ..ask()
     };
     let text = text_of(request, &plan_of("{{ organization }} {{ client_name }} {{ order }}")).unwrap();
@@ -182,7 +177,7 @@ fn values_are_never_templates() {
 
 #[test]
 fn nothing_is_escaped() {
-    let request = SendRequest { organization: some("<Tom & \"Jerry's\">"), ..ask() };
+    let request = SendRequest { organization: Some("<Tom & \"Jerry's\">".to_owned()), ..ask() };
     assert_eq!(text_of(request, &plan_of("{{ organization }}")).unwrap(), "<Tom & \"Jerry's\">");
 }
 
@@ -190,19 +185,19 @@ fn nothing_is_escaped() {
 fn a_link_in_a_strangers_value_is_refused_where_the_template_names_it() {
     let template = "{{ code }} {{ organization }} {{ user.name }} {{ order }}";
     let good = || SendRequest {
-        code: body("12345678"),
-        organization: some("Blue Corp"),
-        user: object(json!({ "name": "Anna", "id": "evil.com" })),
-        variables: object(json!({ "order": "A-17", "unused": "http://evil.com" })),
-        client_name: some("acme.com"),
+        code: Some(body("12345678")),
+        organization: Some("Blue Corp".to_owned()),
+        user: object(&json!({ "name": "Anna", "id": "evil.com" })),
+        variables: object(&json!({ "order": "A-17", "unused": "http://evil.com" })),
+        client_name: Some("acme.com".to_owned()),
         ..ask()
     };
     let plan = plan_of(template);
     assert_eq!(text_of(good(), &plan).unwrap(), "12345678 Blue Corp Anna A-17");
     let bad = SendRequest {
-        organization: some("see evil.com"),
-        user: object(json!({ "name": "call +44 7700 900123" })),
-        variables: object(json!({ "order": 12_345_678 })),
+        organization: Some("see evil.com".to_owned()),
+        user: object(&json!({ "name": "call +44 7700 900123" })),
+        variables: object(&json!({ "order": 12_345_678 })),
         ..good()
     };
     let refusal = text_of(bad.clone(), &plan).unwrap_err();
@@ -216,10 +211,10 @@ fn a_link_in_a_strangers_value_is_refused_where_the_template_names_it() {
 #[test]
 fn what_the_operator_or_the_platform_writes_may_hold_links() {
     let request = SendRequest {
-        code: body("12345678"),
-        client_name: some("acme.com"),
-        client_metadata: object(json!({ "site": "https://acme.com" })),
-        client_id: some("com.acme.app"),
+        code: Some(body("12345678")),
+        client_name: Some("acme.com".to_owned()),
+        client_metadata: object(&json!({ "site": "https://acme.com" })),
+        client_id: Some("com.acme.app".to_owned()),
         ..ask()
     };
     let plan = plan_of("{{ code }} {{ client_name }} {{ client_metadata.site }} {{ client_id }}");
@@ -229,7 +224,7 @@ fn what_the_operator_or_the_platform_writes_may_hold_links() {
 #[test]
 fn a_mail_address_must_be_one() {
     let of = |email: &str| {
-        let request = SendRequest { user: object(json!({ "email": email })), ..ask() };
+        let request = SendRequest { user: object(&json!({ "email": email })), ..ask() };
         text_of(request, &plan_of("For {{ user.email }}")).map_err(|refusal| refusal.code())
     };
     assert_eq!(of("a.b+c@x-y.example"), Ok("For a.b+c@x-y.example".to_owned()));
@@ -241,7 +236,7 @@ fn a_mail_address_must_be_one() {
 #[test]
 fn work_without_end_is_cut_off() {
     let template = "{% for a in order %}{% for b in order %}{% for c in order %}x{% endfor %}{% endfor %}{% endfor %}";
-    let request = SendRequest { variables: object(json!({ "order": "o".repeat(200) })), ..ask() };
+    let request = SendRequest { variables: object(&json!({ "order": "o".repeat(200) })), ..ask() };
     let refusal = text_of(request, &plan_of(template)).unwrap_err();
     assert_eq!((refusal.code(), refusal.problems[0].field.as_str()), (Code::InvalidRequest, "template"));
     assert!(refusal.problems[0].fix.contains("do less"));
@@ -250,7 +245,7 @@ fn work_without_end_is_cut_off() {
 #[test]
 fn errors_of_the_engine_do_not_repeat_values() {
     for template in ["{{ order + 1 }}", "{{ order | round }}", "{{ order / 2 }}"] {
-        let request = SendRequest { variables: object(json!({ "order": "Zxq9" })), ..ask() };
+        let request = SendRequest { variables: object(&json!({ "order": "Zxq9" })), ..ask() };
         let refusal = text_of(request, &plan_of(template)).unwrap_err();
         assert_eq!(refusal.code(), Code::InvalidRequest, "{template}");
         assert!(!format!("{refusal:?}").contains("Zxq9"), "{refusal:?}");
@@ -260,7 +255,7 @@ fn errors_of_the_engine_do_not_repeat_values() {
 #[test]
 fn a_text_has_something_to_show_and_a_length() {
     let of = |order: &str, template: &str| {
-        let request = SendRequest { variables: object(json!({ "order": order })), ..ask() };
+        let request = SendRequest { variables: object(&json!({ "order": order })), ..ask() };
         text_of(request, &plan_of(template)).map_err(|refusal| refusal.code())
     };
     assert_eq!(of("", " {{ order }} "), Err(Code::InvalidRequest));
@@ -273,15 +268,15 @@ fn a_text_has_something_to_show_and_a_length() {
 #[test]
 fn the_code_is_bound_to_the_domain_in_the_last_line() {
     let plan = |text: &str| {
-        let bound = TemplateSpec { autofill_domain: some("acme.example"), ..spec("t", &[("en", text)]) };
+        let bound = TemplateSpec { autofill_domain: Some("acme.example".to_owned()), ..spec("t", &[("en", text)]) };
         let mut plan = plan_with(vec![bound]);
-        plan.rules[0].template = some("t");
+        plan.rules[0].template = Some("t".to_owned());
         plan
     };
     let line = "\n\n@acme.example #123456";
-    let told = SendRequest { code: body(" 123456 "), ..ask() };
+    let told = SendRequest { code: Some(body(" 123456 ")), ..ask() };
     assert_eq!(text_of(told.clone(), &plan("{{ code }} is it.\n")).unwrap(), format!("123456 is it.{line}"));
-    let own = SendRequest { variables: object(json!({ "code": "123456" })), ..ask() };
+    let own = SendRequest { variables: object(&json!({ "code": "123456" })), ..ask() };
     assert_eq!(text_of(own, &plan("Use {{ code }}")).unwrap(), format!("Use 123456{line}"));
     let found = text_to(NUMBER, "Your code 123456 is valid 15 minutes");
     assert_eq!(text_of(found, &plan("{{ text }}")).unwrap(), format!("Your code 123456 is valid 15 minutes{line}"));
@@ -291,13 +286,13 @@ fn the_code_is_bound_to_the_domain_in_the_last_line() {
     assert_eq!(text_of(none, &plan("{{ text }}")).unwrap(), "No code, 123 or 12345678901");
     let already = text_to(NUMBER, "It is 123456\n@other.example #123456");
     assert_eq!(text_of(already, &plan("{{ text }}")).unwrap(), "It is 123456\n@other.example #123456");
-    let spaced = SendRequest { code: body("123 456"), ..ask() };
+    let spaced = SendRequest { code: Some(body("123 456")), ..ask() };
     assert_eq!(text_of(spaced, &plan("{{ code }}")).unwrap(), "123 456");
 }
 
 #[test]
 fn the_stored_message_names_its_template() {
-    let routed = run(SendRequest { code: body("1"), ..ask() }, &plan_of("{{ code }}")).unwrap();
+    let routed = run(SendRequest { code: Some(body("1")), ..ask() }, &plan_of("{{ code }}")).unwrap();
     let details = routed.into_new_message(MessageId::new(noon(), [0; 10]), noon()).details;
     assert_eq!(details.template.as_deref(), Some("t"));
 }

@@ -1,5 +1,4 @@
 //! Which sender a message shows.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Which limits a message is charged to, under which key, and how their refusals read.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use std::sync::Arc;
 use std::time::Duration;

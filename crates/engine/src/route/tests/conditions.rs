@@ -1,5 +1,4 @@
 //! Each condition, alone.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use std::collections::BTreeMap;
 
@@ -33,11 +32,7 @@ fn ask() -> SendRequest {
     text_to(SWISS, "Your code is 123456")
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
-fn object(json: Value) -> Map<String, Value> {
+fn object(json: &Value) -> Map<String, Value> {
     json.as_object().unwrap().clone()
 }
 
@@ -62,7 +57,7 @@ fn no_matching_rule_is_no_route() {
 fn all_conditions_must_hold_each_by_any_value() {
     let when =
         |clients: &[&str]| When { country: countries(&["DE", "CH"]), client_id: strings(clients), ..When::default() };
-    let request = || SendRequest { client_id: some("web"), ..ask() };
+    let request = || SendRequest { client_id: Some("web".to_owned()), ..ask() };
     assert!(matches(when(&["ios", "web"]), request()));
     assert!(!matches(when(&["ios"]), request()));
     assert!(!matches(when(&["ios", "web"]), ask()), "no client_id is none of them");
@@ -80,7 +75,7 @@ fn tenants_are_told_apart() {
 #[test]
 fn a_language_covers_its_regions_and_only_the_best_asked_for_counts() {
     let when = |tag| When { language: vec![language(tag)], ..When::default() };
-    let asked = |list: &str| SendRequest { language: some(list), ..ask() };
+    let asked = |list: &str| SendRequest { language: Some(list.to_owned()), ..ask() };
     assert!(matches(when("fr"), asked("fr-CA")));
     assert!(matches(when("fr"), asked("de;q=0.3, fr_ca")));
     assert!(!matches(when("fr-ca"), asked("fr")));
@@ -112,7 +107,11 @@ fn channel_and_class_are_matched() {
 #[test]
 fn action_and_factor_are_matched_as_written() {
     let when = When { action: strings(&["enrollment"]), factor: strings(&["second"]), ..When::default() };
-    let told = |action, factor| SendRequest { action: some(action), factor: some(factor), ..ask() };
+    let told = |action: &str, factor: &str| SendRequest {
+        action: Some(action.to_owned()),
+        factor: Some(factor.to_owned()),
+        ..ask()
+    };
     assert!(matches(when.clone(), told("enrollment", "second")));
     assert!(!matches(when.clone(), told("enrollment", "first")));
     assert!(!matches(when.clone(), told("login", "second")));
@@ -126,8 +125,8 @@ fn metadata_of_the_client_come_before_the_requests_own() {
         ..When::default()
     };
     let both = |client: Value, own: Value| SendRequest {
-        client_metadata: object(client),
-        metadata: Some(object(own)),
+        client_metadata: object(&client),
+        metadata: Some(object(&own)),
         ..ask()
     };
     assert!(matches(when("gold"), both(json!({ "plan": "gold" }), json!({}))));

@@ -1,5 +1,4 @@
 //! Which providers of a rule can take a message, and in which order.
-#![expect(clippy::unwrap_used, reason = "tests' helpers")]
 
 use std::collections::BTreeMap;
 
