@@ -195,3 +195,23 @@ async fn a_probe_finds_what_is_wrong() {
     let elsewhere = build(&upstream, &json!({ "base_url": format!("{}/nothing", upstream.base_url()) }));
     assert_eq!(elsewhere.probe().await.unwrap_err().provider_code.as_deref(), Some("http_404"));
 }
+
+#[tokio::test]
+async fn a_thousand_sends_at_once_are_a_thousand_requests() {
+    let upstream = Upstream::start();
+    let mitto = build(&upstream, &json!({}));
+    let mut sending = tokio::task::JoinSet::new();
+    for n in 0..1000_u16 {
+        let mitto = Arc::clone(&mitto);
+        sending.spawn(async move {
+            let id = MessageId::new(UnixMs::new(i64::from(n)), [7; 10]);
+            let sms = OutboundSms { id, ..sms("123456") };
+            let attempt = Attempt { deadline: Instant::now() + Duration::from_mins(1), ..attempt(&sms, Duration::from_mins(5)) };
+            mitto.send(&sms, &attempt).await.map(|taken| taken.upstream_id)
+        });
+    }
+    let mut ids: Vec<String> = sending.join_all().await.into_iter().map(Result::unwrap).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), upstream.wire_requests()), (1000, 1000));
+}

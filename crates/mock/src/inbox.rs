@@ -71,9 +71,17 @@ impl Inbox {
         Self::default()
     }
 
-    /// The oldest `limit` messages to `to` (to anybody, without it) that came after `after`, in order of arrival.
+    /// Messages to `to` (to anybody, without it) in order of arrival: the first `limit` after `after`, or the last
+    /// `limit` of all without it.
     pub fn messages(&self, to: Option<&Msisdn>, after: Option<Cursor>, limit: usize) -> Vec<InboxMessage> {
-        self.state().after(to, after).take(limit).map(|kept| kept.message.clone()).collect()
+        let state = self.state();
+        let found = state.after(to, after);
+        if after.is_some() {
+            return found.take(limit).map(|kept| kept.message.clone()).collect();
+        }
+        let mut last: Vec<InboxMessage> = found.rev().take(limit).map(|kept| kept.message.clone()).collect();
+        last.reverse();
+        last
     }
 
     /// The code in the newest message to `to` after `after` that has one.
@@ -312,7 +320,9 @@ mod tests {
         }
         assert_eq!(texts(&inbox, None, None), ["a", "b", "c", "c again"]);
         assert_eq!(texts(&inbox, Some(&number(100)), None), ["a", "c", "c again"]);
-        let first = inbox.messages(None, None, 1).remove(0);
+        assert_eq!(inbox.messages(None, None, 1).remove(0).text, "c again");
+        let first = inbox.messages(None, Some(Cursor::Sequence(0)), 1).remove(0);
+        assert_eq!(first.text, "a");
         assert_eq!(texts(&inbox, Some(&number(100)), first.cursor.parse().ok()), ["c", "c again"]);
         assert_eq!(texts(&inbox, None, Some(Cursor::Message(id(2)))), ["c", "c again"]);
         assert_eq!(texts(&inbox, None, Some(Cursor::Message(id(3)))), Vec::<String>::new());
@@ -376,7 +386,7 @@ mod tests {
             put(&inbox, n, to, &n.to_string());
         }
         assert_eq!(inbox.len(), 10_000);
-        assert_eq!(inbox.messages(None, None, 1).remove(0).text, "5");
+        assert_eq!(inbox.messages(None, Some(Cursor::Sequence(0)), 1).remove(0).text, "5");
         tokio::time::advance(Duration::from_hours(24) + Duration::from_millis(1)).await;
         assert!(inbox.is_empty());
     }
