@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sms_core::{Msisdn, Sender, UnixMs};
 
-use crate::plan::{Language, Plan, Tenant};
+use crate::plan::{Language, Plan, Rule, Tenant};
 use crate::refusal::{Code, Problem, Refusal, all};
 use crate::request::SendRequest;
 
@@ -97,6 +97,15 @@ impl Admitted {
     /// The platform's default sender, where the tenant may use it.
     pub(crate) fn sender_hint(&self) -> Option<&Sender> {
         self.sender_hint.as_ref()
+    }
+
+    /// Takes the rule's time to live where the request names none.
+    #[must_use]
+    pub(crate) fn living_by(mut self, rule: &Rule) -> Self {
+        if let (None, Some(ttl)) = (self.request.ttl_s, rule.ttl.of(self.request.class)) {
+            self.ttl = ttl;
+        }
+        self
     }
 
     /// How long the message may wait for a provider.

@@ -39,7 +39,7 @@ pub struct Selected<'p> {
 pub(crate) fn select(admitted: Admitted, plan: &Plan, now: UnixMs) -> Result<Selected<'_>, Refusal> {
     let facts = Facts::new(&admitted, now);
     match plan.rules.iter().find(|rule| facts.mismatch(&rule.when).is_none()) {
-        Some(rule) => Ok(Selected { admitted, rule }),
+        Some(rule) => Ok(Selected { admitted: admitted.living_by(rule), rule }),
         None => Err(Problem::new(
             Code::NoRoute,
             "",

@@ -187,6 +187,7 @@ pub(crate) struct Setup {
     pub(crate) candidates: Vec<&'static str>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) limits: Vec<(u32, Duration)>,
+    pub(crate) ttl_otp: Option<Duration>,
     pub(crate) webhook: bool,
     pub(crate) without: Vec<&'static str>,
 }
@@ -313,7 +314,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             sender: None,
             copies_max: 2,
             unknown_wait: Duration::from_secs(8),
-            ttl: ClassTtl::default(),
+            ttl: ClassTtl { otp: setup.ttl_otp, ..ClassTtl::default() },
         }],
         limits: (!windows.is_empty())
             .then(|| Limit {

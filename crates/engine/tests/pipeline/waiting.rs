@@ -114,3 +114,12 @@ async fn shutdown_finishes_what_is_in_flight_and_takes_nothing_new() {
     let seen = bench.a.seen.lock().unwrap().clone();
     assert_eq!((seen.len(), seen[0].id), (1, id));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_route_sets_the_time_to_live_where_the_request_does_not() {
+    let bench = Bench::start(Setup { ttl_otp: Some(Duration::from_secs(45)), ..Setup::default() }).await;
+    let asked = bench.send_and_wait(SendRequest { ttl_s: Some(90), ..otp() }, Duration::from_millis(50)).await;
+    let silent = bench.send_and_wait(otp(), Duration::from_millis(50)).await;
+    assert_eq!(asked.expires.since(asked.created), Duration::from_secs(90));
+    assert_eq!(silent.expires.since(silent.created), Duration::from_secs(45));
+}
