@@ -91,12 +91,13 @@ impl Stand {
     /// A new message of [`ACME`] to number 0, five minutes to live, that waits for [`MITTO`].
     pub fn admit(&self) -> Admit {
         let (made, now) = (self.made.fetch_add(1, Ordering::SeqCst), self.now());
-        let [a, b, c, d, e, f, g, h] = made.to_be_bytes();
+        let mut entropy = [0; 10];
+        entropy[2..].copy_from_slice(&made.to_be_bytes());
         let message = NewMessage {
-            id: MessageId::new(now, [0, 0, a, b, c, d, e, f, g, h]),
+            id: MessageId::new(now, entropy),
             tenant: TenantId::new(ACME),
             created: now,
-            expires: now.plus(Duration::from_secs(300)),
+            expires: now.plus(Duration::from_mins(5)),
             to: number(0),
             body: Body::new(CANARY.to_owned()),
             details: details(),
@@ -134,14 +135,20 @@ impl Stand {
 
     /// Settles an attempt with [`MITTO`] that must be open.
     pub async fn settle(&self, id: MessageId, attempt: u16, outcome: Outcome, then: Then) -> (Change, bool) {
-        match self.try_settle(id, attempt, MITTO, outcome, then).await {
+        match self.try_settle((id, attempt), MITTO, outcome, then).await {
             Settled::Done { change, go } => (change, go),
             Settled::Fenced => panic!("attempt {attempt} of {id} is not open"),
         }
     }
 
     /// Settles an attempt with `provider`.
-    pub async fn try_settle(&self, id: MessageId, attempt: u16, provider: &str, outcome: Outcome, then: Then) -> Settled {
+    pub async fn try_settle(
+        &self,
+        (id, attempt): (MessageId, u16),
+        provider: &str,
+        outcome: Outcome,
+        then: Then,
+    ) -> Settled {
         let (provider, started) = (ProviderName::new(provider), self.now());
         let attempted = Attempted { attempt, provider, outcome, kind: None, code: None, started, took_ms: 7 };
         let settle = Settle { id, attempt, at: self.now(), attempted, then };
@@ -310,7 +317,6 @@ macro_rules! run_store_checks {
 }
 
 /// Runs every check, each on a store of its own. A failed check panics.
-#[expect(clippy::large_futures, clippy::too_many_lines, reason = "one statement a check, made by a macro")]
 pub async fn run(make: impl Fn(Arc<ManualClock>) -> Arc<dyn Store>) {
     crate::with_store_checks! { run_store_checks, make }
 }

@@ -93,14 +93,14 @@ mod tests {
         format!(
             "{{\"id\":\"{id}\",\"status\":\"queued\",\"to\":\"+41791234567\",\"encoding\":\"gsm7\",\"segments\":1,\
              \"created_at\":\"{CREATED_AT}\",\"expires_at\":\"{}\"}}",
-            CREATED_AT.plus(std::time::Duration::from_secs(300))
+            CREATED_AT.plus(std::time::Duration::from_mins(5))
         )
     }
 
     #[test]
     fn an_answer_shrinks_to_its_number_and_little_else() {
         let id = MessageId::new(CREATED_AT, [9; 10]);
-        let (full, expires) = (answer(id), CREATED_AT.plus(std::time::Duration::from_secs(300)));
+        let (full, expires) = (answer(id), CREATED_AT.plus(std::time::Duration::from_mins(5)));
         let small = shrink(full.as_bytes(), id, expires);
         assert!(small.len() <= 32, "{} bytes", small.len());
         assert_eq!(expand(&small, id).unwrap(), full.as_bytes());

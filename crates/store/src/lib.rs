@@ -1,9 +1,9 @@
-//! Where messages, limits, idempotency records and webhook notices are kept: SQLite for one node, memory for tests.
+//! Where messages, limits, idempotency records and webhook notices are kept: `SQLite` for one node, memory for tests.
 //!
-//! [`SqliteStore`] and [`MemoryStore`] differ only in their rows ([`tables`]); what is decided is written once
-//! ([`keeper`]): acceptance, the lifecycle of a message, matching of receipts, lanes. Limits ([`book`]), lanes ([`queue`])
-//! and parked receipts ([`parked`]) live in memory and are rebuilt from rows at the start. Must never write a number, a
-//! text, an answer or a caller's key in clear ([`key`]).
+//! [`SqliteStore`] and [`MemoryStore`] differ only in their rows (`tables`); what is decided is written once
+//! (`keeper`): acceptance, the lifecycle of a message, matching of receipts, lanes. Limits (`book`), lanes (`queue`)
+//! and parked receipts (`parked`) live in memory and are rebuilt from rows at the start. Must never write a number, a
+//! text, an answer or a caller's key in clear (`key`).
 
 mod book;
 mod compact;

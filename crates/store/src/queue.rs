@@ -165,7 +165,9 @@ mod tests {
     fn due_messages_come_in_order_of_due_time_within_their_lane() {
         let mut queue = Queue::default();
         let jobs = [job(1, "a", 30, 100), job(2, "a", 10, 100), job(3, "b", 5, 100), job(4, "a", 40, 100)];
-        jobs.iter().for_each(|job| queue.add(job.clone()));
+        for job in &jobs {
+            queue.add(job.clone());
+        }
         assert_eq!(due(&mut queue, "a", 30, 9), [jobs[1].id, jobs[0].id]);
         assert_eq!(due(&mut queue, "a", 30, 1), [jobs[1].id]);
         assert_eq!(due(&mut queue, "c", 30, 1), []);

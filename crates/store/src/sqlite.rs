@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, one writer thread with group commit, a few readers.
+//! The embedded store: one `SQLite` file, one writer thread with group commit, a few readers.
 //!
 //! Every write is durable (`synchronous = FULL`) before it is answered. Cheap questions (is anything due, how many wait)
 //! are answered from memory. One process at a time: a lock file beside the database keeps others out.
@@ -30,7 +30,7 @@ use reader::Readers;
 use tables::SqliteTables;
 use writer::{Opened, Writer};
 
-/// Messages, limits and the rest in one SQLite file.
+/// Messages, limits and the rest in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -59,6 +59,14 @@ impl SqliteStore {
     /// The database's file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Caps the file at so many pages of 4 KiB, or at what it has now: what a full disk does, for tests and drills.
+    ///
+    /// # Errors
+    /// The store is closed.
+    pub async fn set_page_limit(&self, pages: u32) -> Result<(), StoreError> {
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.tables.set_page_limit(pages)?))).await
     }
 }
 

@@ -123,10 +123,21 @@ pub(crate) fn passes(filter: &Filter, state: &State, to_hash: &Hash16, client_id
         && filter.provider.as_ref().is_none_or(|provider| state.provider.as_ref() == Some(provider))
 }
 
+/// The ids a list may hold: from the first one to before the second one.
+pub(crate) fn span(filter: &Filter) -> (MessageId, MessageId) {
+    let since = filter.since.unwrap_or_default();
+    let end = filter.until.map(first_id).into_iter().chain(filter.before).min();
+    (first_id(since), end.unwrap_or_else(|| MessageId::from_bytes([u8::MAX; 16])))
+}
+
 /// The smallest id a message created at `at` can have.
 pub(crate) fn first_id(at: UnixMs) -> MessageId {
-    let [_, _, a, b, c, d, e, f] = at.get().max(0).to_be_bytes();
-    MessageId::from_bytes([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    let mut id = [0; 16];
+    let ms = at.get().max(0).to_be_bytes();
+    for (to, from) in id.iter_mut().zip(ms.into_iter().skip(2)) {
+        *to = from;
+    }
+    MessageId::from_bytes(id)
 }
 
 /// Why an operation failed, and what else must fail with it.

@@ -209,7 +209,7 @@ fn real_answer(stand: &Stand) -> Vec<u8> {
     format!(
         "{{\"id\":\"{id}\",\"status\":\"queued\",\"to\":\"+447700900000\",\"encoding\":\"gsm7\",\"segments\":1,\
          \"created_at\":\"{now}\",\"expires_at\":\"{}\"}}",
-        now.plus(Duration::from_secs(300))
+        now.plus(Duration::from_mins(5))
     )
     .into()
 }

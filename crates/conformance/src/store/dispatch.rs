@@ -10,23 +10,23 @@ use super::{BACKUP, CANARY, MITTO, Stand, again, later, sent};
 /// Only the open attempt can be settled, and once.
 pub async fn settle_is_fenced_by_attempt(stand: Stand) {
     let id = stand.begin().await;
-    let wrong = stand.try_settle(id, 2, MITTO, Outcome::Accepted, sent("u")).await;
+    let wrong = stand.try_settle((id, 2), MITTO, Outcome::Accepted, sent("u")).await;
     assert_eq!((wrong, stand.status(id).await), (Settled::Fenced, Status::Sending));
     let (change, go) = stand.settle(id, 1, Outcome::Accepted, sent("u")).await;
     assert_eq!((change.from, change.to, go), (Status::Sending, Status::Sent, false));
     assert_eq!((change.id, change.provider.as_ref().map(ProviderName::as_str)), (id, Some(MITTO)));
-    let twice = stand.try_settle(id, 1, MITTO, Outcome::Unknown, Then::End(Status::Unknown)).await;
+    let twice = stand.try_settle((id, 1), MITTO, Outcome::Unknown, Then::End(Status::Unknown)).await;
     assert_eq!((twice, stand.status(id).await), (Settled::Fenced, Status::Sent));
 
     let waiting = stand.accept(stand.admit()).await;
-    let none = stand.try_settle(waiting, 0, MITTO, Outcome::Accepted, sent("u")).await;
+    let none = stand.try_settle((waiting, 0), MITTO, Outcome::Accepted, sent("u")).await;
     assert_eq!((none, stand.status(waiting).await), (Settled::Fenced, Status::Queued));
 }
 
 /// A message nobody knows is like an attempt somebody else settled.
 pub async fn messages_that_do_not_exist_are_fenced(stand: Stand) {
     let id = MessageId::new(UnixMs::new(5), [5; 10]);
-    assert_eq!(stand.try_settle(id, 1, MITTO, Outcome::Accepted, sent("u")).await, Settled::Fenced);
+    assert_eq!(stand.try_settle((id, 1), MITTO, Outcome::Accepted, sent("u")).await, Settled::Fenced);
 }
 
 /// The next attempt has its own number and provider; the one before is closed.
@@ -35,9 +35,9 @@ pub async fn again_opens_the_next_attempt(stand: Stand) {
     let (change, go) = stand.settle(id, 1, Outcome::Refused, again(BACKUP)).await;
     assert!(go);
     assert_eq!((change.from, change.to), (Status::Sending, Status::Sending));
-    assert_eq!(stand.try_settle(id, 1, MITTO, Outcome::Accepted, sent("u")).await, Settled::Fenced);
+    assert_eq!(stand.try_settle((id, 1), MITTO, Outcome::Accepted, sent("u")).await, Settled::Fenced);
     assert_eq!(stand.record(id).await.provider, Some(ProviderName::new(BACKUP)));
-    let settled = stand.try_settle(id, 2, BACKUP, Outcome::Accepted, sent("b1")).await;
+    let settled = stand.try_settle((id, 2), BACKUP, Outcome::Accepted, sent("b1")).await;
     let Settled::Done { change, go } = settled else { panic!("attempt 2 is open") };
     assert_eq!((change.to, change.provider, go), (Status::Sent, Some(ProviderName::new(BACKUP)), false));
     assert_eq!(stand.record(id).await.upstream_id.as_deref(), Some("b1"));
@@ -80,7 +80,7 @@ pub async fn history_tells_everything_in_order(stand: Stand) {
     stand.settle(id, 1, Outcome::NotSent, later(BACKUP, due)).await;
     stand.pass(1);
     stand.claim(BACKUP, 1).await;
-    stand.try_settle(id, 2, BACKUP, Outcome::Accepted, sent("b1")).await;
+    stand.try_settle((id, 2), BACKUP, Outcome::Accepted, sent("b1")).await;
     let record = stand.record(id).await;
     let attempted = |attempt, provider: &str, outcome, started: u64| {
         let (provider, started) = (ProviderName::new(provider), start.plus(Duration::from_secs(started)));

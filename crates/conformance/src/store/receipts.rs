@@ -25,7 +25,7 @@ pub async fn parked_receipts_are_matched_by_upstream_id(stand: Stand) {
     assert_eq!((change.from, change.to), (Status::Sending, Status::Delivered));
     let states: Vec<_> = receipt_states(&stand, first).await;
     assert_eq!(states, ["pending", "delivered"]);
-    let (third, _) = (stand.begin().await, ());
+    let third = stand.begin().await;
     let (change, _) = stand.settle(third, 1, Outcome::Accepted, sent("u1")).await;
     assert_eq!(change.to, Status::Sent, "a parked receipt matches once");
 }
@@ -34,7 +34,7 @@ pub async fn parked_receipts_are_matched_by_upstream_id(stand: Stand) {
 pub async fn parked_receipts_are_forgotten_after_an_hour(stand: Stand) {
     for (wait, expected) in [(3600, Status::Delivered), (3601, Status::Sent)] {
         let mut admit = Admit { begin: true, ..stand.admit() };
-        admit.message.expires = stand.now().plus(std::time::Duration::from_secs(36_000));
+        admit.message.expires = stand.now().plus(std::time::Duration::from_hours(10));
         let (id, upstream_id) = (stand.accept(admit).await, format!("u{wait}"));
         assert_eq!(stand.receipt(None, &upstream_id, DeliveryState::Delivered).await, Receipted::Parked);
         stand.pass(wait);
@@ -59,7 +59,7 @@ pub async fn a_receipt_for_an_untried_provider_is_parked(stand: Stand) {
     assert_eq!(stand.status(waiting).await, Status::Queued);
     let id = stand.begin().await;
     stand.settle(id, 1, Outcome::Unknown, again(BACKUP)).await;
-    let Settled::Done { .. } = stand.try_settle(id, 2, BACKUP, Outcome::Accepted, sent("b1")).await else {
+    let Settled::Done { .. } = stand.try_settle((id, 2), BACKUP, Outcome::Accepted, sent("b1")).await else {
         panic!("attempt 2 is open")
     };
     assert_eq!(matched(stand.receipt(Some(id), "m1", DeliveryState::Delivered).await), (Status::Sent, Status::Delivered));
@@ -117,7 +117,7 @@ pub async fn a_receipt_forbids_the_next_attempt(stand: Stand) {
     stand.receipt(Some(id), "", DeliveryState::Delivered).await;
     let (change, go) = stand.settle(id, 1, Outcome::Unknown, again(BACKUP)).await;
     assert_eq!((change.to, go), (Status::Delivered, false));
-    assert_eq!(stand.try_settle(id, 2, BACKUP, Outcome::Accepted, sent("b")).await, Settled::Fenced);
+    assert_eq!(stand.try_settle((id, 2), BACKUP, Outcome::Accepted, sent("b")).await, Settled::Fenced);
     let id = stand.begin().await;
     stand.receipt(Some(id), "", DeliveryState::Pending).await;
     let (change, go) = stand.settle(id, 1, Outcome::Unknown, later(MITTO, stand.now())).await;

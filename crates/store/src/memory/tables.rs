@@ -8,7 +8,7 @@ use sms_core::{MessageId, ProviderName, Status, UnixMs};
 use crate::key::Hash16;
 use crate::parked::ParkedId;
 use crate::state::{State, Turn, Wait};
-use crate::tables::{Failure, Kept, Payload, Sealed, Stored, Tables, first_id, passes};
+use crate::tables::{Failure, Kept, Payload, Sealed, Stored, Tables, first_id, passes, span};
 
 /// Everything the memory store keeps.
 #[derive(Debug, Default)]
@@ -42,9 +42,7 @@ pub(crate) struct Telling {
 impl MemoryTables {
     /// Up to `filter.limit` messages, newest first, and whether there are more.
     pub(crate) fn search(&self, filter: &Filter, to: Option<&Hash16>) -> (Vec<Stored>, bool) {
-        let since = filter.since.map_or(MessageId::from_bytes([0; 16]), first_id);
-        let until = filter.until.map(first_id);
-        let end = until.into_iter().chain(filter.before).min().unwrap_or(MessageId::from_bytes([255; 16]));
+        let (since, end) = span(filter);
         if since >= end {
             return (Vec::new(), false);
         }

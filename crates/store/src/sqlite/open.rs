@@ -28,7 +28,7 @@ pub enum OpenError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// What `SQLite` says.
         detail: String,
     },
     /// The file cannot be read or written.
@@ -87,7 +87,7 @@ pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<
     Ok(keeper)
 }
 
-/// A lock of our own on a file of our own: SQLite's locks would let a second process in between commits.
+/// A lock of our own on a file of our own: `SQLite`'s locks would let a second process in between commits.
 fn lock(path: &Path) -> Result<File, OpenError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
@@ -103,7 +103,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Makes the database's file, readable by its owner only; SQLite gives its companions the same rights.
+/// Makes the database's file, readable by its owner only; `SQLite` gives its companions the same rights.
 fn touch(path: &Path) -> std::io::Result<()> {
     private(path).map(drop)
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
 use sms_core::store::{Filter, Notice, NoticeId, Page, StoreError};
-use sms_core::{MessageId, Status, UnixMs};
+use sms_core::{Status, UnixMs};
 use tokio::sync::Semaphore;
 
 use super::rows::{self, Names, STORED_LEN, state_columns, stored_columns};
 use crate::key::{Hash16, Keys};
 use crate::read;
-use crate::tables::{Failure, first_id, passes};
+use crate::tables::{Failure, passes, span};
 
 /// A few connections, handed out one question at a time.
 #[derive(Debug)]
@@ -61,9 +61,7 @@ impl Readers {
 /// One page of messages, newest first.
 pub(super) fn search(connection: &Connection, keys: &Keys, filter: &Filter) -> Result<Page, Failure> {
     let to = filter.to.map(|to| keys.number(to));
-    let since = filter.since.map_or(MessageId::from_bytes([0; 16]), first_id);
-    let end = filter.until.map(first_id).into_iter().chain(filter.before).min();
-    let end = end.unwrap_or(MessageId::from_bytes([255; 16]));
+    let (since, end) = span(filter);
     let mut statement = connection.prepare_cached(search_sql(filter, to.as_ref()))?;
     let key: Option<rusqlite::types::Value> = match (&to, &filter.tenant) {
         (Some(to), _) => Some(to.to_vec().into()),

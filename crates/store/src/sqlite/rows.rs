@@ -1,4 +1,4 @@
-//! Between rows and values, and between SQLite's errors and ours.
+//! Between rows and values, and between `SQLite`'s errors and ours.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub(super) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash16> {
     row.get(column)
 }
 
-/// A history as SQLite's text.
+/// A history as `SQLite`'s text.
 pub(super) fn text(log: &[u8]) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(log))
 }
@@ -148,14 +148,16 @@ impl From<Error> for Failure {
         let Error::SqliteFailure(code, _) = error else {
             return Self::damaged("a row has unexpected content");
         };
-        let scope = match code.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-                return Self { error: StoreError::Damaged(code.to_string()), scope: Scope::Broken };
-            }
+        if matches!(code.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) {
+            return Self { error: StoreError::Damaged(code.to_string()), scope: Scope::Broken };
+        }
+        let scope = if is_sync(code.extended_code) {
             // After a failed fsync the kernel may call unwritten pages clean: a repeat would succeed without cause.
-            ErrorCode::SystemIoFailure if is_sync(code.extended_code) => Scope::Broken,
-            ErrorCode::ConstraintViolation => Scope::Operation,
-            _ => Scope::Batch,
+            Scope::Broken
+        } else if code.code == ErrorCode::ConstraintViolation {
+            Scope::Operation
+        } else {
+            Scope::Batch
         };
         Self { error: StoreError::Unavailable(code.to_string()), scope }
     }

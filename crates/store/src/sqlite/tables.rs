@@ -51,6 +51,11 @@ impl SqliteTables {
         })
     }
 
+    pub(super) fn set_page_limit(&self, pages: u32) -> Result<(), Failure> {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        Ok(self.connection.query_row(&sql, [], |_| Ok(()))?)
+    }
+
     /// Forgets rows of `table` whose `until` has passed: from the front, and `budget` more in a slow round, because a
     /// long-lived row may stand in front of short-lived ones.
     fn purge_over(&mut self, table: Aging, now: UnixMs, budget: usize) -> Result<u64, Failure> {
@@ -327,10 +332,10 @@ impl Upkeep for SqliteTables {
         self.notices > 0
     }
 
-    /// Carries a long log over into the database. SQLite's own checkpoints would hide a failed fsync.
+    /// Carries a long log over into the database. `SQLite`'s own checkpoints would hide a failed fsync.
     fn upkeep(&mut self) -> Result<(), Failure> {
-        self.commits += 1;
-        if self.commits % LOOK_EVERY != 0 {
+        self.commits = self.commits.wrapping_add(1);
+        if !self.commits.is_multiple_of(LOOK_EVERY) {
             return Ok(());
         }
         let sql = "PRAGMA wal_checkpoint(NOOP)";

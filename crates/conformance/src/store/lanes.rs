@@ -1,0 +1,182 @@
+//! Waiting messages: claims, order, expiry, cancellation, gauges.
+
+use std::time::Duration;
+
+use sms_core::store::{Admit, CancelOutcome, Counts, LaneWant, Leased, Outcome, Then, Tried, What};
+use sms_core::{MessageId, ProviderName, Status, TenantId, UnixMs};
+
+use super::{ACME, BACKUP, CANARY, MITTO, Stand, later, number, sent};
+
+/// Due first, then by acceptance; what is not due stays.
+pub async fn claims_come_in_order_of_due_time(stand: Stand) {
+    let start = stand.now();
+    let mut ids = Vec::new();
+    for due in [30, 10, 20] {
+        let id = stand.begin().await;
+        stand.settle(id, 1, Outcome::NotSent, later(MITTO, start.plus(Duration::from_secs(due)))).await;
+        ids.push(id);
+    }
+    stand.pass(5);
+    let fresh = stand.accept(stand.admit()).await;
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [fresh]);
+    stand.pass(20);
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[1], ids[2]]);
+    stand.pass(5);
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[0]]);
+}
+
+/// Never more than wanted, never twice, only from the lanes asked for.
+pub async fn claims_are_bounded_and_exclusive(stand: Stand) {
+    for _ in 0..5 {
+        stand.accept(stand.admit()).await;
+        stand.accept(Admit { lane: ProviderName::new(BACKUP), ..stand.admit() }).await;
+    }
+    assert!(stand.claim(MITTO, 0).await.is_empty());
+    assert!(stand.claim("other", 9).await.is_empty());
+    let first = stand.claim(MITTO, 2).await;
+    let wants = [LaneWant { lane: ProviderName::new(MITTO), max: 9 }, LaneWant { lane: ProviderName::new(BACKUP), max: 1 }];
+    let second = stand.store.claim(&wants, stand.now()).await.unwrap();
+    let lanes: Vec<_> = second.iter().map(|leased| leased.lane.as_str()).collect();
+    assert_eq!((first.len(), lanes), (2, vec![MITTO, MITTO, MITTO, BACKUP]));
+    let mut ids = claimed(&first);
+    ids.extend(claimed(&second));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "nobody is claimed twice");
+    assert!(stand.claim(MITTO, 9).await.is_empty());
+}
+
+/// What dispatch needs comes with the lease, and the intent is written down.
+pub async fn leases_carry_everything(stand: Stand) {
+    let mut admit = stand.admit();
+    admit.message.to = number(7);
+    let message = admit.message.clone();
+    let id = stand.accept(admit).await;
+    let leased = stand.claim(MITTO, 1).await.remove(0);
+    assert_eq!((leased.id, &leased.tenant, leased.attempt, leased.lane.as_str()), (id, &message.tenant, 1, MITTO));
+    assert_eq!((leased.created, leased.expires), (message.created, message.expires));
+    assert_eq!((leased.to, leased.body.expose(), &leased.details), (number(7), CANARY, &message.details));
+    assert_eq!((leased.to.country(), leased.copies()), (number(7).country(), 0));
+    assert!(leased.tried.is_empty());
+    let record = stand.record(id).await;
+    assert_eq!((record.status, record.provider), (Status::Sending, Some(ProviderName::new(MITTO))));
+    assert!(record.history.iter().any(|entry| matches!(&entry.what, What::Intent { attempt: 1, .. })));
+
+    stand.settle(id, 1, Outcome::Unknown, later(BACKUP, stand.now())).await;
+    let leased = stand.claim(BACKUP, 1).await.remove(0);
+    let tried = Tried { provider: ProviderName::new(MITTO), outcome: Outcome::Unknown, kind: None };
+    assert_eq!((leased.attempt, leased.copies(), leased.tried), (2, 1, vec![tried]));
+}
+
+/// No claim returns a message whose time is over, not even in the last millisecond.
+pub async fn expired_is_never_sent(stand: Stand) {
+    let early = stand.accept(stand.admit()).await;
+    stand.pass(299);
+    let late = stand.accept(stand.admit()).await;
+    stand.clock.advance(Duration::from_millis(999));
+    stand.accept(stand.admit()).await;
+    assert_eq!(claimed(&stand.claim(MITTO, 1).await), [early], "a millisecond is left");
+    stand.settle(early, 1, Outcome::NotSent, later(MITTO, stand.now())).await;
+    stand.clock.advance(Duration::from_millis(1));
+    assert_eq!(claimed(&stand.claim(MITTO, 1).await), [late], "the expired one does not stand in the way");
+    let swept = stand.store.sweep(stand.now(), 9).await.unwrap();
+    assert_eq!((swept.len(), swept[0].id, swept[0].to), (1, early, Status::Expired));
+}
+
+/// `expired`, or `unknown` where a provider may hold a copy; at most so many at once; not twice.
+pub async fn sweep_ends_what_is_over(stand: Stand) {
+    let untouched = stand.accept(stand.admit()).await;
+    let refused = stand.begin().await;
+    stand.settle(refused, 1, Outcome::Refused, later(MITTO, stand.now().plus(Duration::from_hours(1)))).await;
+    let held = stand.begin().await;
+    stand.settle(held, 1, Outcome::Unknown, later(MITTO, stand.now().plus(Duration::from_secs(8)))).await;
+    stand.pass(299);
+    assert!(stand.store.sweep(stand.now(), 9).await.unwrap().is_empty());
+    stand.pass(1);
+    let mut changes = stand.store.sweep(stand.now(), 2).await.unwrap();
+    assert_eq!(changes.len(), 2);
+    changes.extend(stand.store.sweep(stand.now(), 2).await.unwrap());
+    changes.sort_by_key(|change| change.id);
+    let ends: Vec<_> = changes.iter().map(|change| (change.id, change.from, change.to)).collect();
+    let mut expected = [
+        (untouched, Status::Queued, Status::Expired),
+        (refused, Status::Sending, Status::Expired),
+        (held, Status::Sending, Status::Unknown),
+    ];
+    expected.sort_by_key(|end| end.0);
+    assert_eq!(ends, expected);
+    assert!(stand.store.sweep(stand.now(), 9).await.unwrap().is_empty());
+    assert!(stand.store.lanes().await.unwrap().is_empty());
+    assert!(stand.record(untouched).await.history.iter().any(|entry| entry.what == What::Expired));
+}
+
+/// An open attempt answers for itself, however late.
+pub async fn sweep_leaves_open_attempts_alone(stand: Stand) {
+    let id = stand.begin().await;
+    stand.pass(400);
+    assert!(stand.store.sweep(stand.now(), 9).await.unwrap().is_empty());
+    stand.settle(id, 1, Outcome::Accepted, sent("u")).await;
+    assert_eq!(stand.status(id).await, Status::Sent);
+}
+
+/// Canceling works until the first attempt begins, once, and only for the tenant.
+pub async fn cancel_before_any_attempt(stand: Stand) {
+    let cancel = |tenant: &str, id| {
+        let (tenant, store, now) = (TenantId::new(tenant), stand.store.clone(), stand.now());
+        async move { store.cancel(&tenant, id, now).await.unwrap() }
+    };
+    let id = stand.accept(stand.admit()).await;
+    assert_eq!(cancel("globex", id).await, CancelOutcome::NotFound);
+    let CancelOutcome::Canceled(change) = cancel(ACME, id).await else { panic!("nothing happened yet") };
+    assert_eq!((change.from, change.to, change.provider), (Status::Queued, Status::Canceled, None));
+    assert_eq!(cancel(ACME, id).await, CancelOutcome::TooLate(Status::Canceled));
+    assert!(stand.claim(MITTO, 9).await.is_empty());
+    stand.pass(400);
+    assert!(stand.store.sweep(stand.now(), 9).await.unwrap().is_empty());
+    let begun = stand.begin().await;
+    assert_eq!(cancel(ACME, begun).await, CancelOutcome::TooLate(Status::Sending));
+    let retried = stand.begin().await;
+    stand.settle(retried, 1, Outcome::NotSent, later(MITTO, stand.now())).await;
+    assert_eq!(cancel(ACME, retried).await, CancelOutcome::TooLate(Status::Sending));
+    assert_eq!(cancel(ACME, MessageId::new(UnixMs::new(1), [1; 10])).await, CancelOutcome::NotFound);
+}
+
+/// A lane is named as long as somebody waits in it.
+pub async fn lanes_name_who_waits(stand: Stand) {
+    assert!(stand.store.lanes().await.unwrap().is_empty());
+    stand.accept(stand.admit()).await;
+    stand.accept(Admit { lane: ProviderName::new(BACKUP), ..stand.admit() }).await;
+    stand.begin().await;
+    let mut lanes = stand.store.lanes().await.unwrap();
+    lanes.sort();
+    assert_eq!(lanes, [ProviderName::new(BACKUP), ProviderName::new(MITTO)]);
+    stand.claim(MITTO, 1).await;
+    assert_eq!(stand.store.lanes().await.unwrap(), [ProviderName::new(BACKUP)]);
+}
+
+/// Gauges follow every change.
+pub async fn counts_follow_messages(stand: Stand) {
+    let counts = async || stand.store.counts(stand.now()).await.unwrap();
+    let of = |queued, sending, age: Option<u64>| Counts { queued, sending, oldest_queued: age.map(Duration::from_secs) };
+    assert_eq!(counts().await, of(0, 0, None));
+    stand.accept(stand.admit()).await;
+    stand.pass(10);
+    stand.accept(stand.admit()).await;
+    let begun = stand.begin().await;
+    assert_eq!(counts().await, of(2, 1, Some(10)));
+    stand.claim(MITTO, 1).await;
+    assert_eq!(counts().await, of(1, 2, Some(0)));
+    stand.settle(begun, 1, Outcome::NotSent, later(MITTO, stand.now().plus(Duration::from_secs(9)))).await;
+    assert_eq!(counts().await, of(1, 2, Some(0)));
+    stand.pass(10);
+    let again = stand.claim(MITTO, 9).await;
+    assert_eq!((again.len(), counts().await), (2, of(0, 3, None)));
+    stand.settle(begun, 2, Outcome::Accepted, sent("u")).await;
+    let other = again.iter().find(|leased| leased.id != begun).unwrap();
+    stand.settle(other.id, 1, Outcome::Refused, Then::End(Status::Failed)).await;
+    assert_eq!(counts().await, of(0, 1, None));
+}
+
+fn claimed(leased: &[Leased]) -> Vec<MessageId> {
+    leased.iter().map(|leased| leased.id).collect()
+}
