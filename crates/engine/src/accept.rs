@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{Admit, Blocked, Charge, Idempotency, Leased, NewMessage, Replay, Verdict};
-use sms_core::{Body, LimitId, MessageId, ProviderName, TenantId};
+use sms_core::store::{Admit, Charge, Idempotency, Leased, Replay, Verdict};
+use sms_core::{LimitId, MessageId, ProviderName, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::blocked;
 use crate::shared::{Core, Running};
 use crate::dispatch::{Lane, Permit, work};
 use crate::refusal::{Code, Problem, Refusal};
@@ -58,7 +59,7 @@ pub(crate) async fn accept(core: &Arc<Core>, running: Arc<Running>, routed: Rout
                 let code = answer.as_ref().err().filter(|refusal| refusal.limit.is_some()).map(Refusal::code);
                 drop(reply.send(answer)); // as above
                 if let Some(code) = code {
-                    remember_blocked(&task_core, prepared.first, code).await;
+                    blocked::remember(&task_core, prepared.first, code).await;
                 }
             }
         }
@@ -115,19 +116,6 @@ fn not_leased(
 
 fn replayed(id: MessageId, answer: Arc<[u8]>) -> Submitted {
     Submitted { id, answer, replayed: true, acceptance: None }
-}
-
-/// History only, bounded per tenant; a failure loses a line of history, nothing else.
-pub(crate) async fn remember_blocked(core: &Core, first: Leased, code: Code) {
-    if !core.blocked.allows(&first.tenant, Instant::now()) {
-        return;
-    }
-    let Leased { id, tenant, created, expires, to, body: _, details, .. } = first;
-    let body = Body::new(String::new());
-    let message = NewMessage { id, tenant, created, expires, to, body, details };
-    if let Err(error) = core.store.block(vec![Blocked { message, code: code.as_str().to_owned() }]).await {
-        tracing::warn!(message.id = %id, error.kind = "store", "a refused request could not be written into the history: {error}");
-    }
 }
 
 struct Prepared {

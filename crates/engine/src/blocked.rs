@@ -1,11 +1,18 @@
-//! How many refused requests a tenant may write into the history: an attack must not fill the disk.
+//! Requests refused for their destination or by a limit: counted, and written into the history without text.
+//! How many a tenant may write is bounded: an attack must not fill the disk.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sms_core::TenantId;
+use sms_core::store::{Blocked, Details, Leased, NewMessage, RouteTrace};
+use sms_core::{Body, Channel, Class, Encoding, MessageId, Msisdn, Sender, TenantId};
 use tokio::time::Instant;
+
+use crate::plan::Tenant;
+use crate::refusal::Code;
+use crate::request::SendRequest;
+use crate::shared::Core;
 
 /// Lines per tenant and second.
 const LINES_MAX: u32 = 100;
@@ -26,6 +33,75 @@ impl BlockedBudget {
         }
         *lines += 1;
         *lines <= LINES_MAX
+    }
+}
+
+/// What is kept of a request until it is known whether its destination is refused.
+pub(crate) struct Destination {
+    to: String,
+    class: Class,
+    channel: Channel,
+    client_id: Option<String>,
+}
+
+impl Destination {
+    pub(crate) fn of(request: &SendRequest) -> Self {
+        let SendRequest { to, class, channel, client_id, .. } = request;
+        Self { to: to.clone(), class: *class, channel: *channel, client_id: client_id.clone() }
+    }
+
+    /// Counts and remembers a refusal that is about the destination; any other is the caller's mistake.
+    pub(crate) fn refused(self, core: &Arc<Core>, tenant: &Tenant, code: Code) {
+        if !matches!(code, Code::CountryNotAllowed | Code::TestNumber) {
+            return;
+        }
+        let Ok(to) = Msisdn::parse(&self.to, tenant.default_country) else { return };
+        core.telemetry.blocked(&tenant.id, to.country(), code);
+        let Some(sender) = tenant.senders.first().cloned().or_else(|| Sender::parse("-none-")) else { return };
+        let created = core.clock.now();
+        let id = MessageId::new(created, core.id_entropy());
+        let details = Details {
+            class: self.class,
+            channel: self.channel,
+            sender,
+            encoding: Encoding::Gsm7,
+            units: 0,
+            segments: 0,
+            client_id: self.client_id,
+            language: None,
+            template: None,
+            reference: None,
+            metadata: None,
+            callback_url: None,
+            notify: false,
+            route: RouteTrace {
+                rule: String::new(),
+                candidates: Vec::new(),
+                why: "refused before routing".to_owned(),
+                copies_max: 1,
+                unknown_wait: Duration::ZERO,
+            },
+        };
+        let body = Body::new(String::new());
+        let message = NewMessage { id, tenant: tenant.id.clone(), created, expires: created, to, body, details };
+        let core = Arc::clone(core);
+        core.tasks.clone().spawn(async move { write(&core, message, code).await });
+    }
+}
+
+/// Remembers a request that a limit refused.
+pub(crate) async fn remember(core: &Core, first: Leased, code: Code) {
+    let Leased { id, tenant, created, expires, to, details, .. } = first;
+    write(core, NewMessage { id, tenant, created, expires, to, body: Body::new(String::new()), details }, code).await;
+}
+
+/// A failure loses a line of history, nothing else.
+async fn write(core: &Core, message: NewMessage, code: Code) {
+    if !core.blocked.allows(&message.tenant, Instant::now()) {
+        return;
+    }
+    if let Err(error) = core.store.block(vec![Blocked { message, code: code.as_str().to_owned() }]).await {
+        tracing::warn!(error.kind = "store", "a refused request could not be written into the history: {error}");
     }
 }
 

@@ -203,7 +203,7 @@ async fn settle_until_recorded(core: &Core, settle: Settle) -> Option<Settled> {
 
 /// Tells metrics, waiting callers and the notifier of a change.
 pub(crate) fn announce(core: &Core, change: &Change, kind: Option<Kind>) {
-    core.telemetry.changed(change);
+    core.telemetry.changed(change, core.clock.now());
     if !change.to.may_attempt() {
         core.waiters.decide(change.id, || Decision { status: change.to, provider: change.provider.clone(), kind });
     }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 use sms_core::store::{CancelOutcome, Entry, Filter, Page, PurgePolicy, Record, What};
-use sms_core::{CallbackRequest, Clock, MessageId, ProviderName, Store, StoreError, TenantId};
+use sms_core::{CallbackRequest, Clock, MessageId, ProviderName, Store, StoreError, TenantId, UnixMs};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Accepted, Terms};
-use crate::blocked::BlockedBudget;
+use crate::blocked::{BlockedBudget, Destination};
 use crate::shared::{Core, Entropy, Running};
 use crate::dispatch::{Circuit, Lane, announce, resume_orphans, run_lane};
 use crate::notify::{self, WebhookPort};
@@ -23,6 +23,7 @@ use crate::plan::Tenant;
 use crate::receipt::{self, CallbackRefusal, ReceiptOutlet};
 use crate::refusal::Refusal;
 use crate::request::{SendRequest, Submitted};
+use crate::route::Routed;
 use crate::telemetry::{SubmitOutcome, Telemetry};
 use crate::waiters::{Decision, Waiters};
 use crate::{Plan, admission, housekeeping, render, route};
@@ -254,7 +255,7 @@ impl Engine {
         result
     }
 
-    /// The stages, in order.
+    /// Replay, the pure stages, the durable accept.
     async fn pipeline(&self, tenant: &TenantId, mut request: SendRequest, wait: bool) -> Result<Accepted, Refusal> {
         let core = &self.core;
         if core.stop.is_cancelled() {
@@ -270,11 +271,14 @@ impl Engine {
         let now = core.clock.now();
         let owner = plan.tenants.get(tenant).ok_or_else(accept::overloaded)?;
         let terms = Terms { idempotency: request.idempotency.take(), answer: request.answer, wait };
-        let admitted = admission::admit(request, owner, plan, now)?;
-        let selected = route::select(admitted, plan, now)?;
-        let rendered = render::render(selected, plan)?;
-        let routed = route::candidates(rendered, plan, core.dice())?;
-        accept::accept(core, running, routed, terms).await
+        let destination = Destination::of(&request);
+        match stages(request, owner, plan, now, core.dice()) {
+            Ok(routed) => accept::accept(core, running, routed, terms).await,
+            Err(refusal) => {
+                destination.refused(core, owner, refusal.code());
+                Err(refusal)
+            }
+        }
     }
 
     fn install(&self, plan: Arc<Plan>, leftover: &[ProviderName]) {
@@ -322,6 +326,14 @@ impl Engine {
             }
         });
     }
+}
+
+/// The stages that only think, in order.
+fn stages(request: SendRequest, owner: &Arc<Tenant>, plan: &Plan, now: UnixMs, dice: u32) -> Result<Routed, Refusal> {
+    let admitted = admission::admit(request, owner, plan, now)?;
+    let selected = route::select(admitted, plan, now)?;
+    let rendered = render::render(selected, plan)?;
+    route::candidates(rendered, plan, dice)
 }
 
 /// What became of a code, as the caller tells.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use sms_core::store::{Attempted, Change, Counts, Outcome};
-use sms_core::{Country, DeliveryState, Encoding, Kind, LimitId, ProviderName, TenantId};
+use sms_core::{Country, DeliveryState, Encoding, Kind, LimitId, ProviderName, Status, TenantId, UnixMs};
 
 use crate::dispatch::Circuit;
 use crate::{Code, Plan};
@@ -123,11 +123,15 @@ impl Telemetry {
     }
 
     /// Counts a change only where it brought a final status.
-    pub(crate) fn changed(&self, change: &Change) {
+    pub(crate) fn changed(&self, change: &Change, now: UnixMs) {
         if change.from == change.to || !change.to.is_final() {
             return;
         }
-        let provider: Label = change.provider.as_ref().map_or(Label::from("none"), |p| p.shared().into());
+        let provider: Label = change.provider.as_ref().map_or_else(|| Label::from("none"), |p| p.shared().into());
+        if change.to == Status::Delivered {
+            metrics::histogram!("gateway_time_to_handset_seconds", "provider" => provider.clone())
+                .record(now.since(change.created).as_secs_f64());
+        }
         metrics::counter!("gateway_messages_final_total",
             "provider" => provider, "country" => self.country(change.country), "status" => change.to.as_str())
         .increment(1);

@@ -122,7 +122,7 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    async fn opened() -> Breaker {
+    fn opened() -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAULTS_MAX {
             assert!(breaker.admits(Instant::now()));
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn opens_after_faults_in_a_row_and_probes_once() {
-        let mut breaker = opened().await;
+        let mut breaker = opened();
         assert!(!breaker.admits(Instant::now()));
         tokio::time::advance(OPEN_FOR).await;
         assert!(!breaker.is_open(Instant::now()));
@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_probe_opens_it_again() {
-        let mut breaker = opened().await;
+        let mut breaker = opened();
         tokio::time::advance(OPEN_FOR).await;
         assert!(breaker.admits(Instant::now()));
         breaker.record(Health::Faulty, Instant::now());
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_probe_does_not_keep_it_half_open_for_ever() {
-        let mut breaker = opened().await;
+        let mut breaker = opened();
         tokio::time::advance(OPEN_FOR).await;
         assert!(breaker.admits(Instant::now()));
         tokio::time::advance(PROBE_MAX).await;

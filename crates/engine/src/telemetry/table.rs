@@ -29,6 +29,8 @@ pub struct Metric {
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Upstream durations.
 const UPSTREAM_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
+/// Delivery to a handset.
+const HANDSET_SECONDS: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0];
 /// Store durations.
 const STORE_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 
@@ -77,6 +79,7 @@ pub const METRICS: &[Metric] = &[
     histogram("gateway_send_duration_seconds", &["outcome"], SECONDS, "Time to accept or refuse a request, without waiting for a provider. Normal p99: under 10 ms."),
     counter("gateway_send_requests_total", &["tenant", "outcome"], "Authenticated send requests: accepted, rejected (the caller's mistake or a limit), error (ours)."),
     histogram("gateway_store_operation_duration_seconds", &["operation"], STORE_SECONDS, "Store operations, from queueing to durable. Growing: the disk is slow."),
+    histogram("gateway_time_to_handset_seconds", &["provider"], HANDSET_SECONDS, "Time from acceptance to the receipt that confirms delivery."),
     counter("gateway_webhook_deliveries_total", &["outcome"], "Status webhooks: delivered, retried, given_up."),
     histogram("gateway_webhook_duration_seconds", &["outcome"], SECONDS, "Time of one webhook delivery."),
 ];

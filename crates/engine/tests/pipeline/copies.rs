@@ -32,7 +32,7 @@ async fn a_receipt_during_the_wait_saves_the_second_copy() {
     bench.a.then(&[Reply::Hang]);
     let id = bench.send_and_wait(otp(), Duration::from_secs(5)).await.id;
     bench.receipt("a", id, DeliveryState::Delivered).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_story(&bench.record(id).await, Status::Delivered, &["a:unknown"]);
     assert_eq!(bench.b.count(), 0);
 }
@@ -61,7 +61,7 @@ async fn transactional_never_resent_on_unknown() {
     for reply in [Reply::Hang, server_error()] {
         let bench = Bench::start(Setup::default()).await;
         bench.a.then(&[reply]);
-        let record = bench.send_and_wait(transactional(), Duration::from_secs(60)).await;
+        let record = bench.send_and_wait(transactional(), Duration::from_mins(1)).await;
         assert_story(&record, Status::Unknown, &["a:unknown"]);
         assert_eq!(bench.b.count(), 0);
     }

@@ -71,6 +71,17 @@ async fn refused_requests_are_history_without_text() {
     assert_eq!(page.records.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_blocked_country_is_history_too() {
+    let bench = Bench::start(Setup { block: vec!["CH"], ..Setup::default() }).await;
+    assert_eq!(bench.submit(otp()).await.unwrap_err().code(), Code::CountryNotAllowed);
+    tokio::time::sleep(SOON).await;
+    let filter = Filter { tenant: Some(tenant()), status: Some(Status::Blocked), limit: 10, ..Filter::default() };
+    let page = bench.engine.search(filter).await.unwrap();
+    assert_eq!(page.records.len(), 1);
+    assert_eq!(bench.a.count() + bench.b.count(), 0);
+}
+
 fn keyed(key: &str, fingerprint: u8) -> SendRequest {
     SendRequest { idempotency: Some(Idempotency { key: key.to_owned(), fingerprint: [fingerprint; 32] }), ..otp() }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sms_core::store::{Charging, Entry, PurgePolicy, Record, What};
 use sms_core::{
-    Attempt, Body, CallbackError, CallbackRequest, Capabilities, Channel, Class, Clock, DeliveryState, Descriptor,
+    Attempt, Body, CallbackError, CallbackRequest, Capabilities, Channel, Class, Clock, Country, DeliveryState, Descriptor,
     Encoding, Fate, Kind, LimitId, MessageId, OutboundSms, ProviderName, Receipt, ReceiptMode, ReceiptSink as _, SendError,
     Sender, SmsProvider, Status, Store, Submission, SystemClock, TenantId, UnixMs, Window,
 };
@@ -103,7 +103,7 @@ impl Scripted {
 
     fn next_reply(&self) -> Option<Reply> {
         let next = self.script.lock().unwrap().pop_front();
-        next.or(*self.always.lock().unwrap())
+        next.or_else(|| *self.always.lock().unwrap())
     }
 }
 
@@ -188,6 +188,7 @@ pub(crate) struct Setup {
     pub(crate) concurrency: Option<usize>,
     pub(crate) limits: Vec<(u32, Duration)>,
     pub(crate) ttl_otp: Option<Duration>,
+    pub(crate) block: Vec<&'static str>,
     pub(crate) webhook: bool,
     pub(crate) without: Vec<&'static str>,
 }
@@ -214,7 +215,7 @@ impl Bench {
             entropy: Arc::new(SystemEntropy),
             webhooks: Arc::clone(&hooks) as Arc<dyn WebhookPort>,
             receipts: outlet,
-            purge: PurgePolicy { keep_messages: Duration::from_secs(86_400), keep_numbers: Duration::from_secs(86_400) },
+            purge: PurgePolicy { keep_messages: Duration::from_hours(24), keep_numbers: Duration::from_hours(24) },
         })
         .await
         .unwrap();
@@ -325,7 +326,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             })
             .into_iter()
             .collect(),
-        countries: Countries { default_block: false, allow: BTreeSet::new(), block: BTreeSet::new() },
+        countries: Countries { default_block: false, allow: BTreeSet::new(), block: setup.block.iter().map(|c| Country::parse(c).unwrap()).collect() },
         templates: Templates::compile(Vec::new()).unwrap(),
         test_numbers_unlimited: false,
     }

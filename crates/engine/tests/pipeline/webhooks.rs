@@ -21,7 +21,7 @@ async fn each_change_is_told_once_and_signed() {
     let bench = Bench::start(Setup { webhook: true, ..Setup::default() }).await;
     let id = bench.send_and_wait(to("+41790000001"), Duration::from_secs(1)).await.id;
     bench.receipt("a", id, DeliveryState::Delivered).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let types: Vec<String> = told(&bench).into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(types, ["message.sent", "message.delivered"]);
     let calls = bench.hooks.calls.lock().unwrap();
@@ -46,7 +46,7 @@ async fn a_failed_telling_is_repeated_with_the_same_id() {
 #[tokio::test(start_paused = true)]
 async fn without_a_webhook_nobody_is_told() {
     let bench = Bench::start(Setup::default()).await;
-    let record = bench.send_and_wait(otp(), Duration::from_secs(60)).await;
+    let record = bench.send_and_wait(otp(), Duration::from_mins(1)).await;
     assert_eq!(record.status, Status::Sent);
     assert!(bench.hooks.calls.lock().unwrap().is_empty());
 }
