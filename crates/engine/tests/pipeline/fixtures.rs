@@ -269,9 +269,9 @@ pub(crate) fn transactional() -> SendRequest {
 
 /// Outcomes in the order of the attempts, as `provider:outcome`.
 pub(crate) fn attempts(record: &Record) -> Vec<String> {
-    let outcome = |entry: &Entry| match &entry.what {
-        What::Outcome(attempted) => Some(format!("{}:{}", attempted.provider, attempted.outcome.as_str())),
-        _ => None,
+    let outcome = |entry: &Entry| {
+        let What::Outcome(attempted) = &entry.what else { return None };
+        Some(format!("{}:{}", attempted.provider, attempted.outcome.as_str()))
     };
     record.history.iter().filter_map(outcome).collect()
 }
