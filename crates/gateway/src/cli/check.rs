@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sms_core::{SendError, SmsProvider};
+use sms_core::SmsProvider;
 use sms_gateway::config::{Loaded, Machine, Report};
 use sms_gateway::wiring;
 use tokio::time::Instant;
@@ -64,14 +64,10 @@ async fn probe(provider: Arc<dyn SmsProvider>) -> Probed {
     let began = Instant::now();
     let result = match tokio::time::timeout(PROBE_MAX, provider.probe()).await {
         Ok(Ok(())) => Ok(began.elapsed()),
-        Ok(Err(error)) => Err(reason(&error)),
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PROBE_MAX.as_secs())),
     };
     Probed { name, result }
-}
-
-fn reason(error: &SendError) -> String {
-    format!("{} ({})", error, error.kind.as_str())
 }
 
 /// The report, and after its warnings one for each provider that does not answer.
@@ -120,12 +116,15 @@ fn told(loaded: &Loaded, probed: &[Probed], offline: bool) -> String {
 }
 
 fn reachability(probed: &[Probed]) -> String {
-    let mark = if probed.iter().all(|probed| probed.result.is_ok()) { '✓' } else { '!' };
-    let parts = probed.iter().map(|Probed { name, result }| match result {
-        Ok(took) => format!("{name} in {} ms", took.as_millis()),
-        Err(why) => format!("{name}: {why}"),
+    let mut heading = "reachability";
+    let lines = probed.iter().map(|Probed { name, result }| {
+        let heading = std::mem::take(&mut heading);
+        match result {
+            Ok(took) => format!("✓ {heading:<12}  {name} in {} ms", took.as_millis()),
+            Err(why) => format!("! {heading:<12}  {name}: {why}"),
+        }
     });
-    format!("{mark} reachability  {}", parts.collect::<Vec<_>>().join(" · "))
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -98,8 +98,16 @@ fn told(explanation: &Explanation) -> String {
         lines.push(format!("number    {} · {} · {}", number.masked, number.country, word(&number.kind)));
     }
     let width = explanation.rules.iter().map(|rule| rule.id.chars().count()).max().unwrap_or_default();
+    let mut decided = false;
     for (at, rule) in explanation.rules.iter().enumerate() {
-        let verdict = if rule.matched { "YES" } else { "no " };
+        let verdict = if rule.matched {
+            "YES"
+        } else if decided {
+            "-  "
+        } else {
+            "no "
+        };
+        decided |= rule.matched;
         lines.push(format!("rule {:<2}   {:width$}  {verdict}  {}", at + 1, rule.id, rule.why));
         if rule.matched {
             lines.extend(candidates(explanation));
