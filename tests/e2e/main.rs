@@ -1,8 +1,15 @@
 //! Black-box tests: the real binary, real sockets, a real store, and a stand-in for Mitto. One file a theme; what they
 //! share is the library of this package. No mock of our own program anywhere.
 
+mod bad_input;
 mod crash;
 mod first_contact;
 mod leaks;
+mod limits;
+mod native;
+mod reload;
+mod routing;
 mod series;
+mod shutdown;
 mod storage;
+mod tenants;
