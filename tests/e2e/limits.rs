@@ -224,7 +224,7 @@ async fn a_kill_amid_a_burst_gives_nobody_a_second_go() {
     gateway.kill9();
     let mut accepted: Vec<u32> = Vec::new();
     let mut note = |outcome: Result<(u32, u16), reqwest::Error>| {
-        accepted.extend(outcome.ok().filter(|(_, status)| *status == 202).map(|(n, _)| n))
+        accepted.extend(outcome.ok().filter(|(_, status)| *status == 202).map(|(n, _)| n));
     };
     note(first);
     while let Some(outcome) = sends.join_next().await {

@@ -4,8 +4,10 @@
 mod bad_input;
 mod crash;
 mod first_contact;
+mod hooks;
 mod leaks;
 mod limits;
+mod mitto_compat;
 mod native;
 mod reload;
 mod routing;

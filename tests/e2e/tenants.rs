@@ -147,6 +147,8 @@ async fn only_accepted_requests_are_remembered() {
     let accepted = acme.send_with(&key, &body(1)).await.expect(202);
     assert_eq!(accepted.header("idempotent-replayed"), "");
     acme.send_with(&key, &json!({ "to": swiss(1) })).await.problem(422, "idempotency_key_reuse");
+    let misspelt = with(body(1), "txet", json!("hello"));
+    acme.send_with(&key, &misspelt).await.problem(422, "idempotency_key_reuse");
     replayed(&accepted, &acme.send_with(&key, &body(1)).await);
 }
 
