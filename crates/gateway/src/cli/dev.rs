@@ -127,7 +127,7 @@ fn welcome(key: &Secret, public: &str, ops: &str, ready_ms: u128) -> String {
     format!(
         "ready in {ready_ms} ms: development mode, nothing leaves this machine\n\n  \
          api      {public}/v1/messages\n  \
-         inbox    {ops}/inbox/v1/messages\n  \
+         inbox    {ops}/inbox\n  \
          metrics  {ops}/metrics\n  \
          key      {key}  (tenant demo, kept in {DEV_ENV})\n\n\
          try it:\n  \

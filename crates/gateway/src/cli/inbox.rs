@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use sms_core::options::Span;
+use tokio::time::Instant;
 
 use super::connection::{Connection, Ops, Question};
 use super::failure::{Exit, Failure};
@@ -74,11 +75,19 @@ async fn code(
 ) -> Result<(), Failure> {
     let mut query = vec![("to", to)];
     query.extend(after.map(|after| ("after", after)));
-    query.extend(wait.map(|wait| ("wait", wait.to_string())));
-    let patience = wait.map_or(Duration::ZERO, Span::as_duration);
-    let question = Question { path: &["inbox", "v1", "code"], query, patience, ..Question::default() };
-    let code = inbox.ask(question).await?.text;
-    output.result(|| code.trim().to_owned(), || json!({ "code": code.trim() }))
+    let deadline = Instant::now() + wait.map_or(Duration::ZERO, Span::as_duration);
+    loop {
+        // The gateway waits for a minute at most; a longer wait is several of them.
+        let patience = deadline.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+        let mut query = query.clone();
+        query.push(("wait", Span::from(patience).to_string()));
+        let question = Question { path: &["inbox", "v1", "code"], query, patience, ..Question::default() };
+        match inbox.ask(question).await {
+            Ok(answer) => return output.result(|| answer.text.clone(), || json!({ "code": answer.text.trim() })),
+            Err(failure) if failure.exit == Exit::TimedOut && Instant::now() < deadline => {}
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 /// The inbox is read from its beginning, page by page: it has no way to be read backwards.
@@ -134,5 +143,7 @@ fn part<'a>(message: &'a Value, key: &str) -> &'a str {
     message.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The gateway's longest wait.
+const WAIT_MAX: Duration = Duration::from_mins(1);
 /// Messages asked for at once.
 const PAGE: u32 = 100;
