@@ -146,14 +146,18 @@ fn values_that_are_harmless_alone_do_not_join_to_a_link() {
 }
 
 #[test]
-fn a_long_code_does_not_make_names_suspicious() {
-    let plan = plan_with(vec![spec("t", &[("en", "{{ organization }}: {{ code }} for {{ user.name }}")])]);
-    let request = |name: &str| SendRequest {
-        code: Some(Body::new("12345678".to_owned())),
-        organization: Some("Blue".to_owned()),
-        user: object(&json!({ "name": name })),
-        ..ask()
+fn a_long_code_neither_makes_names_suspicious_nor_hides_what_they_join_to() {
+    let plan = plan_with(vec![spec("t", &[("en", "{{ organization }}:{{ user.name }} {{ code }}")])]);
+    let of = |organization: &str, name: &str| {
+        let request = SendRequest {
+            code: Some(Body::new("12345678".to_owned())), // reads as a phone number itself
+            organization: Some(organization.to_owned()),
+            user: object(&json!({ "name": name })),
+            ..ask()
+        };
+        text_of(request, &plan).map_err(|refusal| refusal.problems[0].field.clone())
     };
-    assert_eq!(text_of(request("Anna"), &plan).unwrap(), "Blue: 12345678 for Anna");
-    assert!(text_of(request("evil.com"), &plan).is_err());
+    assert_eq!(of("Blue", "Anna"), Ok("Blue:Anna 12345678".to_owned()));
+    assert_eq!(of("Blue", "evil.com"), Err("user.name".to_owned()));
+    assert_eq!(of("tel", "9"), Err("variables".to_owned()));
 }
