@@ -94,6 +94,15 @@ fn what_is_not_told_has_a_sensible_stand_in() {
 }
 
 #[test]
+fn minutes_follow_the_rules_time_to_live_unless_the_request_names_one() {
+    let mut plan = plan_of("{{ minutes }}");
+    plan.rules[0].ttl.otp = Some(std::time::Duration::from_secs(90));
+    assert_eq!(text_of(ask(), &plan).unwrap(), "2");
+    assert_eq!(text_of(SendRequest { ttl_s: Some(600), ..ask() }, &plan).unwrap(), "10");
+    assert_eq!(text_of(SendRequest { class: Class::Transactional, ..ask() }, &plan).unwrap(), "60");
+}
+
+#[test]
 fn the_callers_own_variables_fill_in_for_facts_but_do_not_replace_them() {
     let own = SendRequest {
         variables: object(&json!({ "code": "99", "organization": "Own Org", "client_name": "Fake", "minutes": 99 })),
