@@ -39,12 +39,14 @@ async fn nothing_happened(gateway: &Gateway, upstream: &Mitto, caller: &Caller) 
     silent(&gateway.logs(), "the log");
 }
 
+#[track_caller]
 fn silent(text: &str, place: &str) {
     for secret in SECRETS {
         assert!(!text.contains(secret), "{secret} stands in {place}: {text}");
     }
 }
 
+#[track_caller]
 fn refused(name: &str, answer: &Answer, status: u16, code: &str) -> Value {
     eprintln!("{name}: {} {}", answer.status, answer.text());
     let problem = answer.problem(status, code);
@@ -79,13 +81,10 @@ async fn bodies_that_are_no_json_are_400() {
     nothing_happened(&gateway, &upstream, &acme).await;
 }
 
-#[tokio::test]
-async fn wrong_content_is_422_with_its_field() {
-    let upstream = Mitto::start();
-    let gateway = gateway(&upstream).await;
-    let acme = gateway.acme();
+/// What is sent, and which code and field the problem must name; no field where the whole request is meant.
+fn wrong_contents() -> Vec<(&'static str, Value, &'static str, &'static str)> {
     let invalid = |name: &'static str, body: Value, field: &'static str| (name, body, "invalid_request", field);
-    let mut cases = vec![
+    vec![
         invalid("a list", json!([TO, TEXT]), ""),
         invalid("a text", json!(TEXT), ""),
         invalid("nothing", json!(null), ""),
@@ -122,7 +121,40 @@ async fn wrong_content_is_422_with_its_field() {
         ("missing variable", json!({ "to": TO, "template": "otp" }), "unknown_variable", "variables.code"),
         ("foreign sender", json!({ "to": TO, "text": TEXT, "sender": "Bank" }), "sender_not_allowed", "sender"),
         ("voice", json!({ "to": TO, "text": TEXT, "channel": "voice" }), "channel_not_supported", ""),
-    ];
+    ]
+}
+
+/// The fields that a problem names.
+fn fields_of(problem: &Value) -> Vec<String> {
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    for error in &errors {
+        let told = |key: &&str| error[*key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(["code", "detail", "fix"].iter().all(told), "{error}");
+    }
+    errors.iter().filter_map(|error| error["field"].as_str()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn wrong_content_is_422_with_its_field() {
+    let upstream = Mitto::start();
+    let gateway = gateway(&upstream).await;
+    let acme = gateway.acme();
+    for (name, body, code, field) in wrong_contents() {
+        let problem = refused(name, &acme.send(&body).await, 422, code);
+        let fields = fields_of(&problem);
+        assert!(
+            field.is_empty() || fields.iter().any(|found| found == field),
+            "{name}: {field} is not among {fields:?}"
+        );
+    }
+    nothing_happened(&gateway, &upstream, &acme).await;
+}
+
+#[tokio::test]
+async fn wrong_types_are_422_with_their_field() {
+    let upstream = Mitto::start();
+    let gateway = gateway(&upstream).await;
+    let acme = gateway.acme();
     let typed = [
         "text",
         "template",
@@ -138,22 +170,9 @@ async fn wrong_content_is_422_with_its_field() {
     for field in typed.into_iter().chain(["to", "ttl_s", "metadata", "variables", "end_user", "callback_url"]) {
         let mut body = json!({ "to": TO, "text": TEXT });
         body.as_object_mut().unwrap().insert(field.to_owned(), json!([482_913]));
-        cases.push((field, body, if field == "to" { "" } else { "invalid_request" }, field));
-    }
-    for (name, body, code, field) in cases {
         let answer = acme.send(&body).await;
-        let found = answer.json()["code"].as_str().unwrap_or_default().to_owned();
-        let code = if code.is_empty() { found.as_str() } else { code };
-        let problem = refused(name, &answer, 422, code);
-        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        let fields: Vec<_> = errors.iter().filter_map(|error| error["field"].as_str()).collect();
-        assert!(field.is_empty() || fields.contains(&field), "{name}: {field} is not among {fields:?}");
-        for error in &errors {
-            assert!(
-                ["code", "detail", "fix"].iter().all(|key| error[key].as_str().is_some_and(|text| !text.is_empty())),
-                "{error}"
-            );
-        }
+        let problem = refused(field, &answer, 422, "invalid_request");
+        assert!(fields_of(&problem).contains(&field.to_owned()), "{field}: {problem}");
     }
     nothing_happened(&gateway, &upstream, &acme).await;
 }
@@ -179,7 +198,6 @@ async fn numbers_of_every_wrong_kind_are_invalid_recipients() {
         ("a short code", "+4122333"),
         ("premium rate", "+41900123456"),
         ("toll-free", "+41800123456"),
-        ("two pluses", "++41791112233"),
         ("two numbers", "+41791112233,+41791112234"),
         ("an address", "canary@482913.example"),
         ("a null byte", "+4179111\u{0}2233"),
@@ -362,11 +380,7 @@ async fn bad_headers_are_told() {
     let acme = gateway.acme();
     let body = json!({ "to": TO, "text": TEXT });
     let long = "k".repeat(1_000);
-    let cases = [
-        ("idempotency-key", long.as_str()),
-        ("idempotency-key", ""),
-        ("idempotency-key", "sch\u{fc}ssel"),
-    ];
+    let cases = [("idempotency-key", long.as_str()), ("idempotency-key", ""), ("idempotency-key", "sch\u{fc}ssel")];
     for (header, value) in cases {
         let answer = acme.send_with(&[(header, value)], &body).await;
         refused(&format!("{header}: {value}"), &answer, 422, "invalid_request");
@@ -378,7 +392,9 @@ async fn bad_headers_are_told() {
 async fn a_preference_that_is_not_understood_is_ignored() {
     let upstream = Mitto::start();
     let gateway = gateway(&upstream).await;
-    for (value, n) in ["wait=soon", "wait=-1", "wait=", "wait=0", "respond-async, handling=lenient"].into_iter().zip(1..) {
+    for (value, n) in
+        ["wait=soon", "wait=-1", "wait=", "wait=0", "respond-async, handling=lenient"].into_iter().zip(1..)
+    {
         let body = json!({ "to": swiss(n), "text": "hello there" });
         let answer = gateway.acme().send_with(&[("prefer", value)], &body).await.expect(202);
         assert_eq!(answer.field("status"), "queued", "{value}");

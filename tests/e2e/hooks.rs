@@ -28,7 +28,10 @@ async fn gateway(upstream: &Mitto) -> Gateway {
         .tenant(Tenant::new("acme").set("name = \"Acme\"").set("template = \"otp\"").set(passwordless))
         .env("E2E_PASSWORDLESS", SECRET)
         .mitto_with("mitto", upstream, "timeout = \"1s\"")
-        .route("enrolment", "when = { action = [\"enrollment\", \"otp_enroll\"] }\nuse = [\"mitto\"]\ntemplate = \"welcome\"")
+        .route(
+            "enrolment",
+            "when = { action = [\"enrollment\", \"otp_enroll\"] }\nuse = [\"mitto\"]\ntemplate = \"welcome\"",
+        )
         .route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"")
         .limit("per_recipient", "per = [\"tenant\", \"recipient\"]\nallow = [\"3/h\"]")
         .toml(TEMPLATES)
@@ -101,6 +104,7 @@ async fn auth0(gateway: &Gateway, body: &Value) -> Answer {
 }
 
 /// Panics unless it is the answer for a message that a provider took; returns what it took.
+#[track_caller]
 fn taken(answer: &Answer, upstream: &Mitto, to: &str) -> MittoSend {
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{}", answer.text());
     assert_eq!(answer.field("status"), "sent", "{}", answer.text());
@@ -116,7 +120,12 @@ async fn all_shapes_with_any_content_type_are_understood() {
     let cases: [(&str, Option<&str>, Value, &str); 6] = [
         ("hook", Some("application/json"), hook(&swiss(1), "482913"), web),
         ("hook, flat", Some("application/json; charset=utf-8"), flat(hook(&swiss(2), "482913")), web),
-        ("send-phone-message", None, send_phone_message(&swiss(3), "482913"), "<#> 482913 is your code.\n\n@acme.example #482913"),
+        (
+            "send-phone-message",
+            None,
+            send_phone_message(&swiss(3), "482913"),
+            "<#> 482913 is your code.\n\n@acme.example #482913",
+        ),
         (
             "custom-phone-provider",
             Some("application/octet-stream"),
@@ -160,7 +169,12 @@ async fn the_action_chooses_route_and_template() {
 async fn voice_is_refused_in_every_shape() {
     let upstream = Mitto::start();
     let gateway = gateway(&upstream).await;
-    let mut bodies = [hook(&swiss(1), "482913"), send_phone_message(&swiss(2), "482913"), custom_phone_provider(&swiss(3), "482913"), sample(&swiss(4), "482913")];
+    let mut bodies = [
+        hook(&swiss(1), "482913"),
+        send_phone_message(&swiss(2), "482913"),
+        custom_phone_provider(&swiss(3), "482913"),
+        sample(&swiss(4), "482913"),
+    ];
     bodies[0]["context"]["message_type"] = json!("voice");
     bodies[1]["message_options"]["message_type"] = json!("voice");
     bodies[2]["notification"]["delivery_method"] = json!("voice");
@@ -247,7 +261,8 @@ async fn the_key_may_stand_in_the_path() {
     let body = json!({ "recipient": swiss(2), "body": "Your code is: 482913", "sender": "Acme" });
     let request = gateway.http().post(url("auth0/passwordless", &key)).body(body.to_string());
     taken(&Answer::to(request).await.unwrap(), &upstream, &swiss(2));
-    let wrong = gateway.http().post(url("auth0", "sk_live_acme_wrong00000000000")).body(hook(&swiss(3), "482913").to_string());
+    let wrong =
+        gateway.http().post(url("auth0", "sk_live_acme_wrong00000000000")).body(hook(&swiss(3), "482913").to_string());
     Answer::to(wrong).await.unwrap().problem(401, "unauthorized");
     assert!(!gateway.logs().contains(&key), "a key in a path is still a key");
 }
@@ -295,7 +310,10 @@ async fn passwordless_takes_keys_and_signed_tokens() {
         ("another audience", token(&header, &json!({ "sub": "urn:Auth0", "aud": "urn:else" }), SECRET)),
         ("another subject", token(&header, &json!({ "sub": "urn:else", "aud": "urn:sms-gateway" }), SECRET)),
         ("no signature wanted", token(&json!({ "alg": "none" }), &claims, SECRET)),
-        ("expired", token(&header, &json!({ "sub": "urn:Auth0", "aud": "urn:sms-gateway", "exp": 1_000_000_000 }), SECRET)),
+        (
+            "expired",
+            token(&header, &json!({ "sub": "urn:Auth0", "aud": "urn:sms-gateway", "exp": 1_000_000_000 }), SECRET),
+        ),
     ];
     for (name, token) in bad {
         eprintln!("{name}");

@@ -26,6 +26,7 @@ async fn post(gateway: &Gateway, path: &str, body: &Value) -> Answer {
 }
 
 /// Panics unless it is a refusal of Mitto's form; returns its words.
+#[track_caller]
 fn refused(answer: &Answer, status: u16, code: u64) -> String {
     let json = answer.json();
     assert_eq!((answer.status, json["responseCode"].as_u64()), (status, Some(code)), "{json}");
@@ -55,7 +56,9 @@ async fn the_documented_hook_works_unchanged() {
 async fn every_way_to_write_a_number_works() {
     let upstream = Mitto::start();
     let gateway = gateway(&upstream).await;
-    for (to, digits) in [("41791234567", "41791234567"), ("+41 79 123 45 68", "41791234568"), ("0041791234569", "41791234569")] {
+    for (to, digits) in
+        [("41791234567", "41791234567"), ("+41 79 123 45 68", "41791234568"), ("0041791234569", "41791234569")]
+    {
         post(&gateway, "/sms.json", &hook_body(to)).await.expect(200).message_id();
         assert_eq!(upstream.sends().pop().unwrap().to, digits);
     }
@@ -103,7 +106,8 @@ async fn refusals_are_400_with_mittos_codes() {
         let words = refused(&post(&gateway, "/sms.json", &body).await, 400, code);
         assert!(!words.contains("791"), "{words}");
     }
-    let request = gateway.http().post(format!("{}/sms.json", gateway.url())).header("X-Mitto-API-Key", gateway.acme().key());
+    let request =
+        gateway.http().post(format!("{}/sms.json", gateway.url())).header("X-Mitto-API-Key", gateway.acme().key());
     refused(&Answer::to(request.body("no JSON")).await.unwrap(), 400, 1);
 }
 

@@ -306,7 +306,8 @@ fn agree_on_words(explained: &Value, case: &Case) {
         text if text.starts_with("Willkommen") => "de",
         _ => "en",
     };
-    assert_eq!((word(template, "name"), word(template, "language")), (name, language), "{case:?}");
+    assert_eq!(word(template, "name"), name, "{case:?}");
+    assert!(word(template, "language").eq_ignore_ascii_case(language), "{explained}");
     assert_eq!(template["client_specific"], case.text.starts_with("<#>"), "{case:?}");
 }
 

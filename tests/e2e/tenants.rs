@@ -13,7 +13,7 @@ async fn gateway(upstream: &Mitto) -> Gateway {
         .mitto("shared", upstream)
         .route("account", "when = { client_id = [\"app\", \"other\"] }\nuse = [\"acme_account\"]")
         .route("default", "use = [\"acme_account\", \"shared\"]")
-        .template("own", "en = \"{{ code }} for Acme\"\ntenants = [\"acme\"]")
+        .template("exclusive", "en = \"{{ code }} for Acme\"\ntenants = [\"acme\"]")
         .start()
         .await
 }
@@ -70,9 +70,9 @@ async fn the_others_account_sender_client_and_template_are_refused() {
     globex.send(&with(body(4), "sender", json!("Acme"))).await.problem(422, "sender_not_allowed");
     globex.accepted(&with(body(5), "sender", json!("Globex"))).await;
     acme.send(&with(body(6), "client_id", json!("other"))).await.problem(403, "forbidden_client");
-    let template = json!({ "to": swiss(7), "template": "own", "variables": { "code": "482913" } });
+    let template = json!({ "to": swiss(7), "template": "exclusive", "variables": { "code": "482913" } });
     let problem = globex.send(&template).await.problem(422, "unknown_template");
-    assert!(!problem.to_string().contains("own"), "not even its name: {problem}");
+    assert!(!problem.to_string().contains("exclusive"), "not even its name: {problem}");
     acme.accepted(&template).await;
     assert!(upstream.sends_to(&swiss(4)).is_empty() && upstream.sends_to(&swiss(6)).is_empty());
 }
@@ -89,6 +89,7 @@ async fn idempotent_keys_are_each_tenants_own() {
 }
 
 /// Panics unless the second is the first, byte for byte, and says so.
+#[track_caller]
 fn replayed(first: &Answer, second: &Answer) {
     assert_eq!((second.status, second.header("idempotent-replayed")), (202, "true"), "{}", second.text());
     assert_eq!(first.body, second.body, "{} and {}", first.text(), second.text());

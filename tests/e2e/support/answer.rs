@@ -27,11 +27,13 @@ impl Answer {
     }
 
     /// The body as text.
+    #[track_caller]
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("UTF-8")
     }
 
     /// The body as JSON.
+    #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
     }
@@ -42,6 +44,7 @@ impl Answer {
     }
 
     /// A field of the JSON body, as text.
+    #[track_caller]
     pub fn field(&self, name: &str) -> String {
         let json = self.json();
         let found = json.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -50,12 +53,14 @@ impl Answer {
 
     /// Panics unless the status is this one.
     #[must_use]
+    #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self
     }
 
     /// Panics unless this is a problem of the contract's form with this status and code; returns it.
+    #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
@@ -71,6 +76,7 @@ impl Answer {
     }
 
     /// The `id` of the JSON body, which must be a message's.
+    #[track_caller]
     pub fn message_id(&self) -> String {
         let id = self.field("id");
         assert!(is_id(&id, "msg_"), "{id}");
