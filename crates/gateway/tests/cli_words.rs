@@ -17,8 +17,8 @@ fn a_key_is_printed_once_and_its_hash_goes_into_the_configuration() {
     assert_eq!(ran.code, 0);
     let key = ran.out.trim();
     assert!(key.starts_with("sk_live_") && ran.out.lines().count() == 1, "{}", ran.out);
-    let hex: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-    let line = format!("keys = [\"sha256:{hex}\"]");
+    let hash = Sha256::digest(key).iter().fold(String::from("sha256:"), |hash, byte| format!("{hash}{byte:02x}"));
+    let line = format!("keys = [\"{hash}\"]");
     assert!(ran.err.contains(&line) && ran.err.contains("[tenants.acme]"), "{}", ran.err);
     assert!(!ran.err.contains(key), "the key itself is data only");
 

@@ -26,7 +26,7 @@ impl Args {
                 format!("no such code; a configuration's go from {first} to {last}, a refusal's stands in its `code`");
             return Err(Failure::new(Exit::Failed, message));
         };
-        let (code, title) = text.trim().split_once(": ").unwrap_or(("", text.trim()));
+        let (code, title) = text.trim().split_once(": ").unwrap_or_default();
         output.result(|| text.clone(), || json!({ "code": code, "title": title }))
     }
 }

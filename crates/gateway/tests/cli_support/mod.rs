@@ -57,15 +57,15 @@ impl Dev {
 
     pub(crate) fn start_in(dir: TempDir) -> Self {
         let mut command = gateway(dir.path(), &["dev", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            lines.push(line.unwrap());
-            if lines.iter().filter(|line| line.trim_start().starts_with("curl ")).count() == 2 {
-                return Self { child, lines, dir };
+        // From here on its end is looked after.
+        let mut dev = Self { child: command.stdout(Stdio::piped()).spawn().unwrap(), lines: Vec::new(), dir };
+        for line in BufReader::new(dev.child.stdout.take().unwrap()).lines() {
+            dev.lines.push(line.unwrap());
+            if dev.curls().len() == 2 {
+                return dev;
             }
         }
-        panic!("gateway dev ended before it was ready: {lines:?}");
+        panic!("gateway dev ended before it was ready: {:?}", dev.lines);
     }
 
     /// `gateway WORDS…` where it runs, so that `.gateway/dev.env` is found.
