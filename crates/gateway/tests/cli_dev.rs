@@ -83,6 +83,7 @@ fn the_environment_cannot_make_dev_send_for_real() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = gateway(dir.path(), &["dev", "--listen", &taken.local_addr().unwrap().to_string()]);
     command.env("GATEWAY__PROVIDERS__MOCK__KIND", "mitto").env("GATEWAY__SERVER__LISTEN", "127.0.0.1:0");
+    command.env("GATEWAY_STORE_KEY", "no key at all");
     let ran = Ran::from(command.output().unwrap());
     assert_eq!(ran.code, 1, "neither a faulty mitto (78) nor another address: {}", ran.err);
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use sms_core::Secret;
 use sms_gateway::config::{Flag, Input, Machine, Mode, Sources};
 use sms_gateway::wiring;
+use sms_store::StoreKey;
 use tokio::time::Instant;
 
 use super::configuration::faulty;
@@ -36,7 +37,7 @@ impl Args {
         let home = Path::new(HOME);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(|error| cannot("make", home, &error))?;
         let key = key()?;
-        let text = configuration(&key);
+        let text = configuration(&key, &store_key()?);
         let flag = |key: &str, name: &str, address: SocketAddr| Flag {
             key: key.to_owned(),
             name: name.to_owned(),
@@ -72,14 +73,30 @@ fn key() -> Result<Secret, Failure> {
     }
 }
 
-fn configuration(key: &Secret) -> String {
+/// The store's key is kept beside the database, as `serve` does where none is configured; it is read here, because the
+/// environment's comes before that one.
+fn store_key() -> Result<Secret, Failure> {
+    let path = Path::new(STORE_KEY);
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Secret::new(text.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = StoreKey::generate().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            let text = made.to_base64();
+            write_private(path, text.expose())?;
+            Ok(text)
+        }
+        Err(error) => Err(cannot("read", path, &error)),
+    }
+}
+
+fn configuration(key: &Secret, store_key: &Secret) -> String {
     format!(
         r#"[store]
 url = "sqlite:{HOME}/gateway.db"
+key = "{store_key}"
 
-# That a key for the store was made is of no interest here.
 [log]
-level = "warn,sms_gateway::wiring::store=error"
+level = "warn"
 format = "text"
 
 [tenants.demo]
@@ -94,6 +111,7 @@ kind = "mock"
 id = "default"
 use = ["mock"]
 "#,
+        store_key = store_key.expose(),
         hash = keys::hash(key)
     )
 }
@@ -107,12 +125,15 @@ fn reached_at(address: SocketAddr) -> String {
     }
 }
 
-/// Leaves behind what other commands, and tests, connect with. Readable by its owner only; replaced whole, so that nobody
-/// reads half of it.
+/// Leaves behind what other commands, and tests, connect with.
 fn remember(key: &Secret, public: &str, ops: &str) -> Result<(), Failure> {
-    let path = Path::new(DEV_ENV);
-    let draft = path.with_extension("new");
     let text = format!("GATEWAY_URL={public}\nGATEWAY_KEY={}\nGATEWAY_OPS_URL={ops}\n", key.expose());
+    write_private(Path::new(DEV_ENV), &text)
+}
+
+/// Readable by its owner only; replaced whole, so that nobody reads half of it.
+fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    let draft = path.with_extension("new");
     let write = || -> io::Result<()> {
         drop(fs::remove_file(&draft)); // there is none, or the next line says why not
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
@@ -142,6 +163,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
 }
 
 const HOME: &str = ".gateway";
+const STORE_KEY: &str = ".gateway/gateway.db.key";
 /// Shorter ones the gateway does not take.
 const KEY_CHARS_MIN: usize = 20;
 
@@ -161,7 +183,7 @@ mod tests {
     #[test]
     fn the_configuration_holds_the_hash_and_not_the_key() {
         let key = keys::make("dev").unwrap();
-        let text = configuration(&key);
+        let text = configuration(&key, &Secret::new("s"));
         assert!(text.contains(&keys::hash(&key)) && !text.contains(key.expose()));
     }
 }
