@@ -32,13 +32,16 @@ const IN_FLIGHT_PER_TENANT_MAX: usize = 16;
 pub struct WebhookCall {
     /// Where to POST.
     pub url: String,
+    /// The operator chose the URL and says that it may lead inside our own network; never so for a caller's own URL.
+    pub private: bool,
     /// `webhook-id`, `webhook-timestamp`, `webhook-signature`, `content-type`.
     pub headers: Vec<(&'static str, String)>,
     /// JSON.
     pub body: Vec<u8>,
 }
 
-/// Makes webhook calls: no redirects, no private or special addresses, bounded in time and size.
+/// Makes webhook calls: no redirects, private and special addresses only where the call permits it, bounded in time and
+/// size.
 #[async_trait]
 pub trait WebhookPort: Debug + Send + Sync + 'static {
     /// The HTTP status of the answer.
@@ -120,7 +123,10 @@ fn call(core: &Core, notice: &Notice) -> Option<WebhookCall> {
     let running = core.running.load_full();
     let record = &notice.record;
     let webhook = running.plan.tenants.get(&record.tenant).and_then(|tenant| tenant.webhook.as_ref());
-    let url = record.details.callback_url.clone().or_else(|| webhook.map(|webhook| webhook.url.clone()))?;
+    let (url, private) = match &record.details.callback_url {
+        Some(url) => (url.clone(), false),
+        None => webhook.map(|webhook| (webhook.url.clone(), webhook.private))?,
+    };
     let body = body(notice);
     let id = format!("{}-{}", record.id, notice.status.as_str());
     let timestamp = core.clock.now().get() / 1_000;
@@ -133,7 +139,7 @@ fn call(core: &Core, notice: &Notice) -> Option<WebhookCall> {
     if !secrets.is_empty() {
         headers.push(("webhook-signature", sign::signatures(secrets, &id, timestamp, &body)));
     }
-    Some(WebhookCall { url, headers, body })
+    Some(WebhookCall { url, private, headers, body })
 }
 
 fn body(notice: &Notice) -> Vec<u8> {

@@ -65,6 +65,8 @@ pub struct Tenant {
 pub struct Webhook {
     /// Where to POST.
     pub url: String,
+    /// The address may lie inside our own network.
+    pub private: bool,
     /// Signing secrets (`whsec_…` or plain text); two during a rotation, newest first.
     pub secrets: Vec<Secret>,
 }

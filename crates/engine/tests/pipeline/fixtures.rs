@@ -293,6 +293,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
         default_country: None,
         webhook: setup.webhook.then(|| Webhook {
             url: "https://acme.example/sms".to_owned(),
+            private: false,
             secrets: vec![sms_core::Secret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")],
         }),
     };

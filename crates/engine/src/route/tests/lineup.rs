@@ -200,7 +200,7 @@ fn greatest_weights_and_dice_do_not_overflow() {
 fn the_stored_message_carries_what_was_decided() {
     let mut plan = plan();
     let mut acme = tenant("acme");
-    acme.webhook = Some(Webhook { url: "https://a.example".to_owned(), secrets: Vec::new() });
+    acme.webhook = Some(Webhook { url: "https://a.example".to_owned(), private: false, secrets: Vec::new() });
     plan.tenants.insert(acme.id.clone(), acme.into());
     let request = SendRequest {
         client_id: Some("web".to_owned()),

@@ -53,6 +53,10 @@ pub struct Webhook {
     #[serde(default)]
     #[schemars(with = "Option<json::SecretTable>")]
     pub old_secret: Option<Secret>,
+    /// The URL may be `http://` and lead inside the own network. Without it, and for a caller's `callback_url` always,
+    /// private and special addresses are refused.
+    #[serde(default)]
+    pub private: bool,
     /// Signs the reports (Standard Webhooks; `whsec_…` is understood).
     #[schemars(with = "json::SecretTable")]
     pub secret: Secret,
