@@ -2,9 +2,11 @@
 //! share is the library of this package. No mock of our own program anywhere.
 
 mod bad_input;
+mod cli;
 mod crash;
 mod first_contact;
 mod hooks;
+mod inbox;
 mod leaks;
 mod limits;
 mod mitto_compat;
@@ -15,3 +17,4 @@ mod series;
 mod shutdown;
 mod storage;
 mod tenants;
+mod webhooks;

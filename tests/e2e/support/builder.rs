@@ -38,7 +38,7 @@ impl Tenant {
     }
 
     fn toml(&self) -> String {
-        let mut text = format!("[tenants.{}]\nkeys = [\"{}\"]\n", self.name, hash(&key_of(&self.name)));
+        let mut text = format!("[tenants.{}]\nkeys = [\"{}\"]\n", self.name, hash_of(&key_of(&self.name)));
         let mut default = |key: &str, line: &str| {
             if !self.lines.lines().any(|own| own.trim_start().starts_with(key)) {
                 text += line;
@@ -234,8 +234,8 @@ impl Builder {
     }
 }
 
-/// The form in which a configuration names a key.
-fn hash(key: &str) -> String {
+/// The form in which a configuration names a key: `sha256:` and the hash of its whole text.
+pub fn hash_of(key: &str) -> String {
     let digest = Sha256::digest(key);
     digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");
