@@ -17,6 +17,7 @@ mod tree;
 mod validate;
 
 pub use load::{Input, Loaded, Mode, Sources, load};
+pub(crate) use nearest::nearest;
 pub use reference::REFERENCE;
 pub use report::{Finding, Place, Report};
 pub use schema::Config;

@@ -1,7 +1,7 @@
 //! Which of the known words a misspelled one was probably meant to be.
 
 /// The nearest of `known`, if it is near enough to be worth suggesting.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().filter(|known| !known.contains(' ')).map(|known| (distance(word, known), known));
     near.filter(|(steps, known)| *steps <= 2.max(known.chars().count() / 3) && *steps < word.chars().count())
         .min()

@@ -1,0 +1,41 @@
+//! The admin API.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use super::Ops;
+use crate::serve::Refused;
+use crate::surface::json;
+use crate::surface::problem::{Code, Problem};
+
+/// `POST /admin/v1/reload`.
+pub(super) async fn reload(State(ops): State<Arc<Ops>>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    ops.permit(&parts)?;
+    match ops.0.control.reload().await {
+        Ok(reloaded) => {
+            let warnings = reloaded.warnings.to_json();
+            let told = json!({
+                "hash": reloaded.hash,
+                "restart_needed": reloaded.restart,
+                "warnings": warnings.get("warnings"),
+            });
+            Ok(json(StatusCode::OK, &told))
+        }
+        Err(refused) => {
+            let problem = Problem::new(
+                Code::InvalidConfig,
+                format!("Nothing was changed: {refused}"),
+                "Correct it and reload again; `gateway check` shows each fault with its place.",
+            );
+            Err(match refused {
+                Refused::Faults(report) => problem.with_report(&report),
+                Refused::NoSource | Refused::Unwired(_) => problem,
+            })
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `[[routes]]` as the engine reads them.
+
+use sms_core::options::{OneOrMany, Span};
+use sms_core::{ProviderName, TenantId};
+use sms_engine::plan::{self, Choice, ClassTtl, Rule};
+
+use crate::config::schema::{self, Prefer, Route, When};
+
+pub(super) fn rule(route: Route) -> Rule {
+    let Route { id, max_copies, prefer, sender, split, template, ttl, unknown_wait, uses, when } = route;
+    match prefer {
+        // Order and weights as written hold for all of them until delivery, price and latency are measured.
+        Prefer::Cost | Prefer::Delivery | Prefer::Latency | Prefer::None => {}
+    }
+    let schema::ClassTtl { otp, transactional } = ttl;
+    let uses = uses.into_iter().map(ProviderName::new);
+    let choice = if split.is_empty() {
+        Choice::Use(uses.collect())
+    } else {
+        // Those of `use` are never drawn and come last, as written.
+        let weighed = split.into_iter().map(|(name, weight)| (ProviderName::new(name), weight));
+        Choice::Split(weighed.chain(uses.map(|name| (name, 0))).collect())
+    };
+    Rule {
+        id,
+        when: conditions(when),
+        choice,
+        template,
+        sender,
+        copies_max: max_copies,
+        unknown_wait: unknown_wait.as_duration(),
+        ttl: ClassTtl { otp: otp.map(Span::as_duration), transactional: transactional.map(Span::as_duration) },
+    }
+}
+
+fn conditions(when: When) -> plan::When {
+    let When { action, channel, class, client_id, country, factor, hours, language, metadata, prefix, tenant } = when;
+    plan::When {
+        tenant: list(tenant, |name| Some(TenantId::new(name))),
+        client_id: list(client_id, Some),
+        language: list(language, |language| plan::Language::parse(language.as_str())),
+        country: list(country, Some),
+        prefix: list(prefix, |prefix| Some(prefix.as_str().trim_start_matches('+').to_owned())),
+        channel: list(channel, Some),
+        class: list(class, Some),
+        action: list(action, Some),
+        factor: list(factor, Some),
+        hours: list(hours, |hours| Some(span_of_day(&hours))),
+        metadata: metadata.into_iter().map(|(key, values)| (key, list(Some(values), Some))).collect(),
+    }
+}
+
+fn span_of_day(hours: &schema::Hours) -> plan::Hours {
+    plan::Hours {
+        from: hours.from_minute(),
+        to: hours.to_minute(),
+        zone: hours.zone().clone(),
+        text: hours.as_str().to_owned(),
+    }
+}
+
+fn list<T: Clone, U>(values: Option<OneOrMany<T>>, each: impl Fn(T) -> Option<U>) -> Vec<U> {
+    values.iter().flat_map(|values| values.as_slice()).cloned().filter_map(each).collect()
+}
