@@ -115,6 +115,12 @@ pub trait Dialect: Send + Sync + 'static {
         None
     }
 
+    /// How long a request that was read waits for what happens to it.
+    fn latency(&self, request: &Request) -> Duration {
+        let _ = request;
+        Duration::ZERO
+    }
+
     /// Calls to make once the request was dealt with: receipts.
     fn calls(&self, request: &Request, behaviour: Behaviour) -> Vec<Call> {
         let _ = (request, behaviour);

@@ -4,12 +4,15 @@ use std::io;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::Behaviour;
 
 /// One request as it came over the wire.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
+    /// When it had been read, by the upstream's own clock.
+    pub at: Instant,
     /// What the upstream did with it.
     pub behaviour: Behaviour,
     /// `GET`, `POST`, …
@@ -50,8 +53,10 @@ impl Request {
         let (method, target) = (word(), word());
         let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
         let headers: Vec<_> = lines.filter_map(header).collect();
-        let mut request = Self { behaviour: Behaviour::Accept, method, number: 0, target, headers, body: Vec::new() };
+        let (at, body) = (Instant::now(), Vec::new());
+        let mut request = Self { at, behaviour: Behaviour::Accept, method, number: 0, target, headers, body };
         request.body = request.read_body(stream, buffer).await?;
+        request.at = Instant::now();
         Ok(Some(request))
     }
 

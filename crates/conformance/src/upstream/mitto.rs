@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Behaviour, Call, Called, Dialect, Reply, Request, Upstream, Verdict};
 
@@ -19,6 +20,7 @@ pub struct Mitto {
 struct Script {
     behaviours: HashMap<String, Behaviour>,
     key: Option<String>,
+    latency: Duration,
     receipts: Option<ReceiptPlan>,
     receipts_for: HashMap<String, Option<ReceiptPlan>>,
 }
@@ -26,6 +28,8 @@ struct Script {
 /// One request to `/sms.json` or `/sms`, whatever was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MittoSend {
+    /// When it had been read.
+    pub at: Instant,
     /// What happened to it.
     pub behaviour: Behaviour,
     /// The id it was or would have been given.
@@ -105,6 +109,11 @@ impl Mitto {
         self.script().behaviours.insert(digits(number), behaviour);
     }
 
+    /// How long answers take from now on.
+    pub fn answer_after(&self, latency: Duration) {
+        self.script().latency = latency;
+    }
+
     /// The receipts of every message from now on.
     pub fn receipts(&self, plan: Option<ReceiptPlan>) {
         self.script().receipts = plan;
@@ -181,6 +190,7 @@ impl MittoSend {
         let body = request.json()?;
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         Some(Self {
+            at: request.at,
             behaviour: request.behaviour,
             id: id(request),
             to: text("to"),
@@ -236,6 +246,10 @@ impl Dialect for MittoDialect {
     fn behaviour(&self, request: &Request) -> Option<Behaviour> {
         let to = MittoSend::of(request)?.to;
         self.script().behaviours.get(&to).copied()
+    }
+
+    fn latency(&self, _: &Request) -> Duration {
+        self.script().latency
     }
 
     fn calls(&self, request: &Request, behaviour: Behaviour) -> Vec<Call> {

@@ -214,6 +214,10 @@ async fn serve(mut stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         let Some(request) = Request::read(&mut stream, &mut buffer).await? else { return Ok(()) };
         let request = shared.record(request);
         let behaviour = request.behaviour;
+        let latency = shared.dialect.latency(&request);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         let calls = shared.dialect.calls(&request, behaviour);
         if let Some(verdict) = behaviour.verdict() {
             stream.write_all(&shared.dialect.reply(&request, verdict).bytes()).await?;
