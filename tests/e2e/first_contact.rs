@@ -103,7 +103,7 @@ fn answer_code(send: &str) -> String {
 async fn what_it_prints_is_all_there() {
     let dev = Dev::start().await;
     let printed = dev.process.stdout();
-    for piece in ["/v1/messages", "/inbox/v1/messages", "/metrics", "sk_dev_", "demo", ".gateway/dev.env"] {
+    for piece in ["/v1/messages", "/inbox/v1/code", "/metrics", "sk_dev_", "demo", ".gateway/dev.env"] {
         assert!(printed.contains(piece), "{piece} is missing in {printed}");
     }
     let url = |name: &str| {

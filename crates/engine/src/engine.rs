@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
-use sms_core::store::{CancelOutcome, Entry, Filter, Page, PurgePolicy, Record, What};
+use sms_core::store::{CancelOutcome, Entry, Filter, Idempotency, Page, PurgePolicy, Record, What};
 use sms_core::{CallbackRequest, Clock, MessageId, ProviderName, Store, StoreError, TenantId, UnixMs};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -139,6 +139,14 @@ impl Engine {
         let decided = tokio::time::timeout(patience, decision).await.ok().and_then(Result::ok);
         self.core.waiters.forget(submitted.id);
         Ok((submitted, decided))
+    }
+
+    /// What an idempotency key leads to; for surfaces that find a request malformed before they can submit it.
+    ///
+    /// # Errors
+    /// The key was used for another request, or the store cannot be read.
+    pub async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency) -> Result<Option<Submitted>, Refusal> {
+        accept::replay(&self.core, tenant, idempotency).await
     }
 
     /// What [`Engine::submit`] would do with a request, and why; touches nothing.

@@ -9,7 +9,7 @@ mod watch;
 
 pub(crate) use body::{json, read};
 pub(crate) use envelope::{Envelope, Peer};
-pub(crate) use gate::Gate;
+
 pub(crate) use listener::{Bounds, Listener};
 
 /// Requests that may be in work at a time, waiting ones included; further ones are answered 503 at once.

@@ -67,6 +67,11 @@ struct Careful(Targets);
 
 impl Careful {
     fn parse(level: &str) -> Result<Self, String> {
+        // A word alone would be read as the name of a target, and everything else fall silent.
+        let bare = level.split(',').map(str::trim).filter(|part| !part.contains('='));
+        if let Some(word) = bare.filter(|part| !part.is_empty()).find(|part| LevelFilter::from_str(part).is_err()) {
+            return Err(format!("log.level: `{word}` is no level; write off, error, warn, info, debug or trace"));
+        }
         Targets::from_str(level).map(Self).map_err(|error| format!("log.level: {error}"))
     }
 

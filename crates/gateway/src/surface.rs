@@ -24,7 +24,7 @@ pub(crate) use passwordless::Verifier;
 pub use problem::explain;
 pub(crate) use query::Query;
 pub(crate) use reply::json;
-pub(crate) use throttle::Throttle;
+
 
 use std::sync::Arc;
 

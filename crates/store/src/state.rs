@@ -5,7 +5,7 @@
 
 use serde::Serialize as _;
 use sms_core::store::{Attempted, Entry, Outcome, ReceivedReceipt, Settle, Then, What};
-use sms_core::{Country, Happening, MessageId, ProviderName, Status, TenantId, UnixMs};
+use sms_core::{Country, Happening, Kind, MessageId, ProviderName, Status, TenantId, UnixMs};
 
 /// Where a message stands, with the facts that decide what may follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,20 @@ impl Turn {
         if self.state.status.may_attempt() {
             self.wait(self.state.lane.clone(), at, at);
         }
+    }
+
+    /// The process died during the open attempt, after a receipt had ended the message: the attempt's answer is lost.
+    pub(crate) fn interrupted(&mut self, at: UnixMs) {
+        let attempted = Attempted {
+            attempt: self.state.attempt,
+            provider: self.state.lane.clone(),
+            outcome: Outcome::Unknown,
+            kind: Some(Kind::Unavailable),
+            code: Some("interrupted".to_owned()),
+            started: self.state.updated,
+            took_ms: 0,
+        };
+        self.end_attempt(&attempted, at);
     }
 
     /// A receipt says something about it.
@@ -244,6 +258,28 @@ mod tests {
     fn received(state: DeliveryState) -> ReceivedReceipt {
         let receipt = Receipt { message: None, upstream_id: "u".into(), state, provider_code: None, at: None };
         ReceivedReceipt { provider: ProviderName::new("mitto"), receipt, at: UnixMs::new(4) }
+    }
+
+    #[test]
+    fn an_attempt_that_a_receipt_outran_and_a_crash_ended_is_told_as_unknown() {
+        let mut turn = turn();
+        turn.begin(ProviderName::new("mitto"), UnixMs::new(2));
+        turn.receipt(&received(DeliveryState::Delivered));
+        turn.interrupted(UnixMs::new(9));
+        assert_eq!((turn.state.status, turn.state.wait), (Status::Delivered, Wait::Idle));
+        let outcomes = entries(&turn.lines).unwrap().into_iter().filter_map(|entry| match entry.what {
+            What::Outcome(attempted) => Some((attempted.attempt, attempted.outcome)),
+            What::Accepted
+            | What::Blocked { .. }
+            | What::Canceled
+            | What::Expired
+            | What::Feedback { .. }
+            | What::Intent { .. }
+            | What::Receipt { .. }
+            | What::Status(_)
+            | What::Waiting { .. } => None,
+        });
+        assert_eq!(outcomes.collect::<Vec<_>>(), [(1, Outcome::Unknown)]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) fn charges(admitted: &Admitted, plan: &Plan) -> Vec<Charge> {
 
 /// The refusal of a request that found `limit` exhausted.
 pub(crate) fn limit_refusal(limit: &Limit, retry_after: Duration) -> Refusal {
+    // The ledger's last millisecond is the clock's resolution; it is over before an answer has reached the caller.
+    let retry_after = retry_after.saturating_sub(Duration::from_millis(1));
     let (code, counted) = blame(&limit.per);
     let windows: Vec<String> = limit.windows.iter().map(ToString::to_string).collect();
     let seconds = retry_after.as_millis().div_ceil(1000).max(1);

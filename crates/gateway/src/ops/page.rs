@@ -49,7 +49,7 @@ fn page(messages: &[InboxMessage], total: usize) -> String {
     for message in messages {
         let code = message.code.as_deref().map(|code| format!("<p class=\"code\">{}</p>", escaped(code)));
         // Writing to a String cannot fail.
-        drop(write!(
+        write!(
             html,
             "<li>{}<p>{}</p><p class=\"meta\">to {} · from {} · {} · {} × {} · {} · {}</p></li>",
             code.unwrap_or_default(),
@@ -61,7 +61,8 @@ fn page(messages: &[InboxMessage], total: usize) -> String {
             message.encoding.as_str(),
             escaped(message.provider.as_str()),
             escaped(&message.id),
-        ));
+        )
+        .unwrap_or_default();
     }
     html.push_str("</ul></body></html>");
     html

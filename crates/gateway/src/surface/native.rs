@@ -36,8 +36,14 @@ pub(super) async fn send(State(front): State<Arc<Front>>, request: Request) -> R
     let (parts, body) = request.into_parts();
     let tenant = authenticated(&front, &parts)?;
     let bytes = front.read(body).await?;
-    let read = request::read(http::json(&bytes)?, &parts.headers);
+    let read = request::read(request::object(http::json(&bytes)?)?, &parts.headers);
     if !read.faults.is_empty() {
+        // A key is looked up before anything else is said about a request.
+        if let Some(idempotency) = &read.request.idempotency
+            && let Some(before) = front.engine.replay(&tenant.id, idempotency).await?
+        {
+            return Ok(accepted(&before.answer, before.replayed));
+        }
         return Err(all_faults(&front, &tenant, read));
     }
     match wait(&parts.headers) {

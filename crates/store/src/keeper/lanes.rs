@@ -43,7 +43,7 @@ impl<T: Tables> Keeper<T> {
             } else {
                 // A receipt ended it before the crash; its text is gone and nothing can follow.
                 let mut turn = Turn::of(state);
-                turn.give_up(now);
+                turn.interrupted(now);
                 self.finish(&turn)?;
             }
         }

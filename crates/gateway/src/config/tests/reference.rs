@@ -18,6 +18,11 @@ fn in_full() -> String {
     REFERENCE.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// With the real providers and templates: the reference documents their keys too.
+fn wired(sources: &Sources<'_>) -> Loaded {
+    crate::wiring::load(sources).unwrap_or_else(|report| panic!("{report}"))
+}
+
 #[test]
 fn the_reference_is_the_built_in_default() {
     assert_eq!(config(REFERENCE), Config::default());
@@ -25,7 +30,7 @@ fn the_reference_is_the_built_in_default() {
 
 #[test]
 fn the_reference_in_full_is_valid() {
-    let loaded = loaded(&sources(vec![text("config/gateway.toml", &in_full())]));
+    let loaded = wired(&sources(vec![text("config/gateway.toml", &in_full())]));
     assert_eq!(warnings(&loaded), ["W201"]);
     let defaults = loaded.config.providers.get("backup").unwrap();
     let written = loaded.config.providers.get("mitto").unwrap();
@@ -66,7 +71,7 @@ fn every_key_of_the_schema_stands_in_the_reference() {
     let mut keys = Vec::new();
     schema_keys(&schema, &schema, "", &mut keys);
     assert!(keys.len() > 80, "{keys:?}");
-    let written = loaded(&sources(vec![text("reference", &in_full())])).show(false);
+    let written = wired(&sources(vec![text("reference", &in_full())])).show(false);
     let names = |path: &str| -> String {
         let (mut out, parts) = (Vec::new(), path.split('.'));
         for part in parts {
@@ -101,7 +106,7 @@ fn every_key_of_the_schema_stands_in_the_reference() {
 #[test]
 fn the_examples_load() {
     for (name, example) in EXAMPLES {
-        let loaded = loaded(&sources(vec![text(name, example)]));
+        let loaded = wired(&sources(vec![text(name, example)]));
         let expected: &[&str] = if name == "minimal.toml" { &["W203"] } else { &[] };
         assert_eq!(warnings(&loaded), expected, "{name}\n{}", loaded.warnings);
         assert!(!loaded.config.routes.is_empty());
