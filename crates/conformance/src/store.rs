@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sms_core::store::{
-    Admit, Attempted, Change, Charge, Charging, Details, Idempotency, LaneWant, Leased, NewMessage, Outcome,
-    ReceivedReceipt, Receipted, Record, RouteTrace, Settle, Settled, Then, Verdict,
+    Admit, Attempted, Change, Charge, Charging, Details, Idempotency, LaneWant, Leased, NewMessage, Outcome, Receipted,
+    ReceivedReceipt, Record, RouteTrace, Settle, Settled, Then, Verdict,
 };
 use sms_core::{
     Body, Channel, Class, Clock, DeliveryState, Encoding, LimitId, MessageId, Msisdn, ProviderName, Receipt, Sender,

@@ -17,7 +17,11 @@ async fn ask(at: &str, path: &str, headers: &str, body: &str) -> std::io::Result
     let request = format!("POST {path} HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    let ended = timeout(MOMENT, async { while stream.read_buf(&mut answer).await? > 0 {} Ok::<_, std::io::Error>(()) }).await;
+    let ended = timeout(MOMENT, async {
+        while stream.read_buf(&mut answer).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    })
+    .await;
     ended.unwrap_or(Ok(()))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
@@ -141,14 +145,22 @@ async fn mitto_calls_back_in_every_form() {
     let callback = format!("{}/receipts/mitto/token?ref=msg_1", gateway.url());
     for (form, method) in [(ReceiptForm::Form, "POST"), (ReceiptForm::Json, "POST"), (ReceiptForm::Query, "GET")] {
         gateway.forget();
-        let plan = ReceiptPlan { statuses: vec!["Sent".into(), "Delivered".into()], form, ..ReceiptPlan::delivered(Duration::from_millis(10)) };
+        let plan = ReceiptPlan {
+            statuses: vec!["Sent".into(), "Delivered".into()],
+            form,
+            ..ReceiptPlan::delivered(Duration::from_millis(10))
+        };
         mitto.receipts(Some(plan));
         send(&mitto, "491725551234", Some(&callback)).await;
         reads(&gateway, 2).await;
         let calls = gateway.requests();
         assert_eq!(calls.len(), 2, "{form:?}");
         let text = |call: &Request| format!("{} {}", call.target, String::from_utf8_lossy(&call.body));
-        assert!(calls.iter().all(|call| call.method == method && call.target.starts_with("/receipts/mitto/token?ref=msg_1")));
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.method == method && call.target.starts_with("/receipts/mitto/token?ref=msg_1"))
+        );
         assert!(text(&calls[0]).contains("Sent") && text(&calls[1]).contains("Delivered"), "{form:?}");
         assert!(text(&calls[0]).contains(&mitto.sends().last().unwrap().id));
     }

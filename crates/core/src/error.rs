@@ -102,7 +102,15 @@ pub struct SendError {
 impl SendError {
     /// `detail` is for operators: it must hold neither recipient, text nor credentials.
     pub fn new(kind: Kind, fate: Fate, detail: impl Into<String>) -> Self {
-        Self { kind, fate, answered: false, provider_code: None, retry_after: None, detail: detail.into(), source: None }
+        Self {
+            kind,
+            fate,
+            answered: false,
+            provider_code: None,
+            retry_after: None,
+            detail: detail.into(),
+            source: None,
+        }
     }
 
     /// Marks that the provider answered.

@@ -123,17 +123,13 @@ impl Status {
 
     fn after_receipt(self, state: &DeliveryState) -> Self {
         match state {
-            DeliveryState::Delivered => self.from(
-                &[Self::Sending, Self::Sent, Self::Unknown, Self::Undelivered, Self::Expired],
-                Self::Delivered,
-            ),
+            DeliveryState::Delivered => self
+                .from(&[Self::Sending, Self::Sent, Self::Unknown, Self::Undelivered, Self::Expired], Self::Delivered),
             // Once unknown, "validity ran out" is the network giving up: `expired` may not follow.
             DeliveryState::Expired if self == Self::Unknown => Self::Undelivered,
             DeliveryState::Expired => self.from(&[Self::Sending, Self::Sent], Self::Expired),
             DeliveryState::Pending => self.from(&[Self::Sending, Self::Unknown], Self::Sent),
-            DeliveryState::Undelivered => {
-                self.from(&[Self::Sending, Self::Sent, Self::Unknown], Self::Undelivered)
-            }
+            DeliveryState::Undelivered => self.from(&[Self::Sending, Self::Sent, Self::Unknown], Self::Undelivered),
             DeliveryState::Unrecognised(_) => self,
         }
     }

@@ -118,7 +118,8 @@ impl Ledger {
         let now = now.get();
         let longest = windows.iter().map(|window| millis(window.period)).max().unwrap_or(0);
         let newest = self.exact.back().copied();
-        let newest = self.coarse.iter().filter_map(|buckets| buckets.back().map(|b| b.last)).fold(newest, |a, b| a.max(Some(b)));
+        let newest =
+            self.coarse.iter().filter_map(|buckets| buckets.back().map(|b| b.last)).fold(newest, |a, b| a.max(Some(b)));
         newest.is_none_or(|at| now - at > longest)
     }
 }

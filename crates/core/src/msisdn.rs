@@ -62,11 +62,7 @@ impl Msisdn {
             && !digits.starts_with('0')
             && digits.bytes().all(|byte| byte.is_ascii_digit());
         let digits = plausible.then(|| digits.parse().ok())??;
-        Some(Self {
-            digits,
-            country,
-            number_type: NumberType::Unknown,
-        })
+        Some(Self { digits, country, number_type: NumberType::Unknown })
     }
 
     /// Where the number belongs; [`Country::UNKNOWN`] for international services such as satellite phones.
@@ -110,17 +106,11 @@ impl Msisdn {
         if length != prefix.len() || wanted == 0 {
             return false; // a sign or a leading zero, which no E.164 number has
         }
-        digit_count(self.digits)
-            .checked_sub(length)
-            .is_some_and(|dropped| leading(self.digits, dropped) == wanted)
+        digit_count(self.digits).checked_sub(length).is_some_and(|dropped| leading(self.digits, dropped) == wanted)
     }
 
     const fn test(digits: u64) -> Self {
-        Self {
-            digits,
-            country: Country::GB,
-            number_type: NumberType::Mobile,
-        }
+        Self { digits, country: Country::GB, number_type: NumberType::Mobile }
     }
 }
 
@@ -153,12 +143,7 @@ impl Hash for Msisdn {
 /// The country calling code and the last two digits: `+44•••00`.
 impl fmt::Display for Msisdn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "+{}•••{:02}",
-            calling_code(self.digits),
-            self.digits % 100
-        )
+        write!(f, "+{}•••{:02}", calling_code(self.digits), self.digits % 100)
     }
 }
 
@@ -182,10 +167,7 @@ fn digit_count(digits: u64) -> usize {
 }
 
 fn leading(digits: u64, dropped: usize) -> u64 {
-    u32::try_from(dropped)
-        .ok()
-        .and_then(|dropped| 10_u64.checked_pow(dropped))
-        .map_or(0, |power| digits / power)
+    u32::try_from(dropped).ok().and_then(|dropped| 10_u64.checked_pow(dropped)).map_or(0, |power| digits / power)
 }
 
 /// ITU-T E.164 gives calling codes one, two or three digits, told apart by how they begin.
@@ -194,20 +176,7 @@ fn calling_code(digits: u64) -> u64 {
     let two = leading(digits, length.saturating_sub(2));
     match two {
         10..=19 | 70..=79 => two / 10,
-        20
-        | 27
-        | 30..=34
-        | 36
-        | 39..=41
-        | 43..=49
-        | 51..=58
-        | 60..=66
-        | 81
-        | 82
-        | 84
-        | 86
-        | 90..=95
-        | 98 => two,
+        20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98 => two,
         _ => leading(digits, length.saturating_sub(3)),
     }
 }

@@ -70,9 +70,7 @@ impl Options {
         let parsed = parse_all::<T>(&mut self.node.clone());
         match parsed.value {
             Some(value) if parsed.faults.is_empty() => Ok(value),
-            Some(_) | None => {
-                Err(parsed.faults.into_iter().map(|fault| fault.under(&self.path)).collect())
-            }
+            Some(_) | None => Err(parsed.faults.into_iter().map(|fault| fault.under(&self.path)).collect()),
         }
     }
 
@@ -127,10 +125,7 @@ mod tests {
         let faults = Options::new(node, path).parse::<Config>().unwrap_err();
         let mut paths: Vec<String> = faults.iter().map(|f| f.path.to_string()).collect();
         paths.sort();
-        assert_eq!(
-            paths,
-            ["providers.mitto.api_key", "providers.mitto.poll", "providers.mitto.tyop"]
-        );
+        assert_eq!(paths, ["providers.mitto.api_key", "providers.mitto.poll", "providers.mitto.tyop"]);
     }
 
     #[test]

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
-    CallbackError, CallbackRequest, Channel, Encoding, MessageId, OutboundSms, ProviderName, SendError,
-    UnixMs,
+    CallbackError, CallbackRequest, Channel, Encoding, MessageId, OutboundSms, ProviderName, SendError, UnixMs,
 };
 
 /// One configured upstream.

@@ -39,7 +39,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The store cannot be read.
-    async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency, now: UnixMs) -> Result<Option<Replay>, StoreError>;
+    async fn replay(
+        &self,
+        tenant: &TenantId,
+        idempotency: &Idempotency,
+        now: UnixMs,
+    ) -> Result<Option<Replay>, StoreError>;
 
     /// Records what became of attempts and what follows. Fenced by attempt number; matches parked
     /// receipts of a newly told upstream id; erases the body as soon as no attempt can follow.

@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::blocked;
-use crate::shared::{Core, Running};
 use crate::dispatch::{Lane, Permit, work};
 use crate::refusal::{Code, Problem, Refusal};
 use crate::request::{Acceptance, Submitted};
 use crate::route::{Routed, limit_refusal};
+use crate::shared::{Core, Running};
 use crate::waiters::Decision;
 
 /// An accepted message; with `wait`, the caller hears of the provider's verdict.
@@ -34,7 +34,12 @@ pub(crate) struct Terms {
 ///
 /// Runs in a task of its own: a caller that hangs up must not tear a message apart between its commit
 /// and its first attempt.
-pub(crate) async fn accept(core: &Arc<Core>, running: Arc<Running>, routed: Routed, terms: Terms) -> Result<Accepted, Refusal> {
+pub(crate) async fn accept(
+    core: &Arc<Core>,
+    running: Arc<Running>,
+    routed: Routed,
+    terms: Terms,
+) -> Result<Accepted, Refusal> {
     let (reply, answer) = oneshot::channel();
     let task_core = Arc::clone(core);
     core.tasks.spawn(async move {
@@ -68,7 +73,11 @@ pub(crate) async fn accept(core: &Arc<Core>, running: Arc<Running>, routed: Rout
 }
 
 /// Looks a key up before anything else is done with a request.
-pub(crate) async fn replay(core: &Core, tenant: &TenantId, idempotency: &Idempotency) -> Result<Option<Submitted>, Refusal> {
+pub(crate) async fn replay(
+    core: &Core,
+    tenant: &TenantId,
+    idempotency: &Idempotency,
+) -> Result<Option<Submitted>, Refusal> {
     match core.store.replay(tenant, idempotency, core.clock.now()).await? {
         None => Ok(None),
         Some(Replay::KeyReuse) => Err(key_reuse().into()),
@@ -137,7 +146,8 @@ fn prepare(core: &Core, running: &Running, routed: Routed, terms: &Terms) -> Pre
     let lane = usable.or_else(|| routed.candidates().iter().find_map(lane_of));
     let permit = lane.as_ref().and_then(|lane| lane.try_begin());
     let message = routed.into_new_message(id, created);
-    let lane_name = lane.as_ref().map_or_else(|| message.details.route.candidates.first().cloned(), |l| Some(l.name.clone()));
+    let lane_name =
+        lane.as_ref().map_or_else(|| message.details.route.candidates.first().cloned(), |l| Some(l.name.clone()));
     let lane_name = lane_name.unwrap_or_else(|| ProviderName::new("none")); // a routed message has candidates
     let acceptance = Acceptance {
         id,

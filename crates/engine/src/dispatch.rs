@@ -83,7 +83,9 @@ async fn attempt(core: &Core, leased: &Leased) -> Ended {
         _ if started >= leased.expires => {
             Err(SendError::new(Kind::Deadline, Fate::NotSent, "the message's time ran out before the attempt"))
         }
-        None => Err(SendError::new(Kind::Unavailable, Fate::NotSent, "no longer configured").with_code(PROVIDER_REMOVED)),
+        None => {
+            Err(SendError::new(Kind::Unavailable, Fate::NotSent, "no longer configured").with_code(PROVIDER_REMOVED))
+        }
         Some((lane, provider)) => {
             let valid_for = leased.expires.since(started);
             let attempt = Attempt {
@@ -117,12 +119,7 @@ fn outbound(leased: &Leased) -> OutboundSms {
     }
 }
 
-fn attempted(
-    leased: &Leased,
-    result: &Result<Submission, SendError>,
-    started: UnixMs,
-    took: Duration,
-) -> Attempted {
+fn attempted(leased: &Leased, result: &Result<Submission, SendError>, started: UnixMs, took: Duration) -> Attempted {
     let error = result.as_ref().err();
     Attempted {
         attempt: leased.attempt,
@@ -137,7 +134,9 @@ fn attempted(
 
 fn log(leased: &Leased, result: &Result<Submission, SendError>) {
     match result {
-        Ok(_) => tracing::debug!(message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt, "accepted"),
+        Ok(_) => {
+            tracing::debug!(message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt, "accepted")
+        }
         Err(error) => tracing::warn!(
             message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt,
             error.kind = error.kind.as_str(), error.code = error.provider_code.as_deref(),

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Accepted, Terms};
 use crate::blocked::{BlockedBudget, Destination};
-use crate::shared::{Core, Entropy, Running};
 use crate::dispatch::{Circuit, Lane, announce, resume_orphans, run_lane};
 use crate::notify::{self, WebhookPort};
 use crate::plan::Tenant;
@@ -24,6 +23,7 @@ use crate::receipt::{self, CallbackRefusal, ReceiptOutlet};
 use crate::refusal::Refusal;
 use crate::request::{SendRequest, Submitted};
 use crate::route::Routed;
+use crate::shared::{Core, Entropy, Running};
 use crate::telemetry::{SubmitOutcome, Telemetry};
 use crate::waiters::{Decision, Waiters};
 use crate::{Plan, admission, housekeeping, render, route};
@@ -89,7 +89,10 @@ impl Engine {
         engine.install(plan, &leftover);
         let orphans = resume_orphans(&core).await?;
         if orphans > 0 {
-            tracing::warn!(count = orphans, "{orphans} attempts were interrupted by the last stop; their outcome is unknown");
+            tracing::warn!(
+                count = orphans,
+                "{orphans} attempts were interrupted by the last stop; their outcome is unknown"
+            );
         }
         tokio::spawn(receipt::run_queue(Arc::clone(&core), receipts));
         tokio::spawn(notify::run(Arc::clone(&core)));
@@ -160,7 +163,11 @@ impl Engine {
     ///
     /// # Errors
     /// Forged, unreadable, unknown provider, or the store refused (the provider should repeat).
-    pub async fn callback(&self, provider: &ProviderName, callback: &CallbackRequest) -> Result<usize, CallbackRefusal> {
+    pub async fn callback(
+        &self,
+        provider: &ProviderName,
+        callback: &CallbackRequest,
+    ) -> Result<usize, CallbackRefusal> {
         receipt::on_callback(&self.core, provider, callback).await
     }
 
@@ -197,10 +204,7 @@ impl Engine {
     /// # Errors
     /// The store cannot be written.
     pub async fn feedback(&self, tenant: &TenantId, id: MessageId, outcome: Feedback) -> Result<bool, StoreError> {
-        let entry = Entry {
-            at: self.core.clock.now(),
-            what: What::Feedback { outcome: outcome.as_str().to_owned() },
-        };
+        let entry = Entry { at: self.core.clock.now(), what: What::Feedback { outcome: outcome.as_str().to_owned() } };
         let Some(record) = self.core.store.note(tenant, id, entry).await? else { return Ok(false) };
         self.core.telemetry.feedback(tenant, record.country, outcome.as_str());
         if outcome == Feedback::Used {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sms_core::store::PurgePolicy;
 
-use crate::shared::Core;
 use crate::dispatch::announce;
+use crate::shared::Core;
 
 /// How often waiting messages are checked for their time to live.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);

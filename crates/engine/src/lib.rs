@@ -28,7 +28,6 @@ pub mod telemetry;
 mod waiters;
 
 pub use admission::Admitted;
-pub use shared::{Entropy, SystemEntropy};
 pub use engine::{Engine, Feedback, Parts};
 pub use notify::{WebhookCall, WebhookPort};
 pub use plan::Plan;
@@ -40,4 +39,5 @@ pub use route::{
     Candidate, CandidateDecision, Explanation, NumberFacts, Routed, RuleVerdict, Selected, TemplateFacts, TextFacts,
     explain,
 };
+pub use shared::{Entropy, SystemEntropy};
 pub use waiters::Decision;

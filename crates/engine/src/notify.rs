@@ -210,10 +210,7 @@ mod tests {
     #[test]
     fn failures_are_told_again_over_a_day_then_given_up() {
         let pauses: Vec<_> = (0..8).map(|told| pause(&Ok(500), told)).collect();
-        assert_eq!(
-            pauses,
-            [Some(5), Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), Some(86_400), None]
-        );
+        assert_eq!(pauses, [Some(5), Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), Some(86_400), None]);
         assert_eq!(pause(&Err("connect failed".into()), 0), Some(5));
         assert_eq!(pause(&Ok(302), 0), Some(5), "a redirect is a failure");
     }

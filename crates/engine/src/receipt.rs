@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sms_core::store::{ReceivedReceipt, Receipted};
+use sms_core::store::{Receipted, ReceivedReceipt};
 use sms_core::{CallbackError, CallbackRequest, ProviderName, Receipt, ReceiptSink, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::shared::Core;
 use crate::dispatch::announce;
+use crate::shared::Core;
 
 /// Receipts that may wait between providers with a session and the store.
 const QUEUE_MAX: usize = 4_096;
@@ -85,7 +85,8 @@ pub(crate) async fn on_callback(
 async fn record(core: &Core, provider: &ProviderName, receipts: Vec<Receipt>) -> Result<(), StoreError> {
     let (at, began) = (core.clock.now(), Instant::now());
     let states: Vec<_> = receipts.iter().map(|receipt| receipt.state.clone()).collect();
-    let batch = receipts.into_iter().map(|receipt| ReceivedReceipt { provider: provider.clone(), receipt, at }).collect();
+    let batch =
+        receipts.into_iter().map(|receipt| ReceivedReceipt { provider: provider.clone(), receipt, at }).collect();
     let outcomes = core.store.receipts(batch).await?;
     core.telemetry.store_operation("receipts", began.elapsed());
     for (outcome, state) in outcomes.iter().zip(&states) {

@@ -97,7 +97,10 @@ impl SendRequest {
 /// Everything in a request is personal or secret, so nothing of it is shown.
 impl fmt::Debug for SendRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendRequest").field("class", &self.class).field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("SendRequest")
+            .field("class", &self.class)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
     }
 }
 

@@ -29,7 +29,10 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        #[expect(clippy::expect_used, reason = "a system without randomness cannot make ids; nothing sensible is left to do")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a system without randomness cannot make ids; nothing sensible is left to do"
+        )]
         getrandom::fill(bytes).expect("the operating system gives random bytes");
     }
 }

@@ -71,7 +71,8 @@ impl Telemetry {
 
     pub(crate) fn submitted(&self, tenant: &TenantId, outcome: SubmitOutcome, took: Duration) {
         let outcome = outcome.as_str();
-        metrics::counter!("gateway_send_requests_total", "tenant" => self.tenant(tenant), "outcome" => outcome).increment(1);
+        metrics::counter!("gateway_send_requests_total", "tenant" => self.tenant(tenant), "outcome" => outcome)
+            .increment(1);
         metrics::histogram!("gateway_send_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
     }
 
@@ -88,7 +89,8 @@ impl Telemetry {
     }
 
     pub(crate) fn rate_limited(&self, tenant: &TenantId, limit: &LimitId) {
-        metrics::counter!("gateway_rate_limited_total", "tenant" => self.tenant(tenant), "limit" => limit.shared()).increment(1);
+        metrics::counter!("gateway_rate_limited_total", "tenant" => self.tenant(tenant), "limit" => limit.shared())
+            .increment(1);
     }
 
     pub(crate) fn shadowed(&self, tenant: &TenantId, limit: &LimitId) {
@@ -111,7 +113,8 @@ impl Telemetry {
     }
 
     pub(crate) fn failover(&self, from: &ProviderName, to: &ProviderName) {
-        metrics::counter!("gateway_provider_failovers_total", "from" => from.shared(), "to" => to.shared()).increment(1);
+        metrics::counter!("gateway_provider_failovers_total", "from" => from.shared(), "to" => to.shared())
+            .increment(1);
     }
 
     pub(crate) fn circuit(&self, provider: &ProviderName, circuit: Circuit) {
@@ -138,7 +141,8 @@ impl Telemetry {
     }
 
     pub(crate) fn receipt(&self, provider: &ProviderName, state: &DeliveryState) {
-        metrics::counter!("gateway_receipts_total", "provider" => provider.shared(), "status" => state.as_str()).increment(1);
+        metrics::counter!("gateway_receipts_total", "provider" => provider.shared(), "status" => state.as_str())
+            .increment(1);
     }
 
     pub(crate) fn receipt_unmatched(&self, provider: &ProviderName) {
@@ -146,7 +150,8 @@ impl Telemetry {
     }
 
     pub(crate) fn callback_refused(&self, provider: &ProviderName, reason: &'static str) {
-        metrics::counter!("gateway_callbacks_refused_total", "provider" => provider.shared(), "reason" => reason).increment(1);
+        metrics::counter!("gateway_callbacks_refused_total", "provider" => provider.shared(), "reason" => reason)
+            .increment(1);
     }
 
     pub(crate) fn feedback(&self, tenant: &TenantId, country: Country, outcome: &'static str) {
@@ -161,7 +166,8 @@ impl Telemetry {
     }
 
     pub(crate) fn store_operation(&self, operation: &'static str, took: Duration) {
-        metrics::histogram!("gateway_store_operation_duration_seconds", "operation" => operation).record(took.as_secs_f64());
+        metrics::histogram!("gateway_store_operation_duration_seconds", "operation" => operation)
+            .record(took.as_secs_f64());
     }
 
     pub(crate) fn panicked(&self) {
@@ -172,7 +178,8 @@ impl Telemetry {
     pub(crate) fn counts(&self, counts: &Counts) {
         metrics::gauge!("gateway_messages_in_flight", "stage" => "queued").set(counts.queued as f64);
         metrics::gauge!("gateway_messages_in_flight", "stage" => "sending").set(counts.sending as f64);
-        metrics::gauge!("gateway_oldest_queued_age_seconds").set(counts.oldest_queued.unwrap_or_default().as_secs_f64());
+        metrics::gauge!("gateway_oldest_queued_age_seconds")
+            .set(counts.oldest_queued.unwrap_or_default().as_secs_f64());
     }
 
     fn tenant(&self, tenant: &TenantId) -> Label {

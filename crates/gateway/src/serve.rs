@@ -5,8 +5,8 @@ mod drain;
 mod reload;
 mod signals;
 
-pub(crate) use reload::{Control, Refused};
 pub use reload::Reloader;
+pub(crate) use reload::{Control, Refused};
 
 use std::fmt;
 use std::io;
@@ -95,10 +95,7 @@ struct Stages {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("public", &self.public_addr)
-            .field("ops", &self.ops_addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("public", &self.public_addr).field("ops", &self.ops_addr).finish_non_exhaustive()
     }
 }
 
@@ -114,11 +111,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let (receipts, outlet) = ReceiptQueue::new();
-        let deps = Deps {
-            receipts,
-            callback_base: wiring::callback_base(&loaded.config),
-            clock: Arc::clone(&clock),
-        };
+        let deps = Deps { receipts, callback_base: wiring::callback_base(&loaded.config), clock: Arc::clone(&clock) };
         let Wired { plan, live, network, keeping } = wiring::wire(loaded.config.clone(), mode, &providers, &deps)?;
         let public = bind("server.listen", network.listen)?;
         let ops = bind("server.ops", network.ops)?;
@@ -129,11 +122,19 @@ impl Server {
             let opened = tokio::task::spawn_blocking(move || wiring::open_store(&keeping, clock)).await;
             opened.map_err(|error| StartError::Store(error.to_string()))?.map_err(StartError::Store)?
         };
-        let parts =
-            Parts { plan, store, clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), webhooks, receipts: outlet, purge };
+        let parts = Parts {
+            plan,
+            store,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            webhooks,
+            receipts: outlet,
+            purge,
+        };
         let engine = Engine::start(parts).await.map_err(|error| StartError::Store(error.to_string()))?;
 
-        let stages = Stages { drain: CancellationToken::new(), end: CancellationToken::new(), callers: TaskTracker::new() };
+        let stages =
+            Stages { drain: CancellationToken::new(), end: CancellationToken::new(), callers: TaskTracker::new() };
         let live = Arc::new(ArcSwap::from_pointee(live));
         let bounds = Bounds::new(network.connections_max, network.header_timeout);
         let inbox = providers.inbox().clone();

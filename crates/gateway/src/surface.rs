@@ -25,7 +25,6 @@ pub use problem::explain;
 pub(crate) use query::Query;
 pub(crate) use reply::json;
 
-
 use std::sync::Arc;
 
 use axum::Router;

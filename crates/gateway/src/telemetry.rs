@@ -128,13 +128,21 @@ pub(crate) fn panicked() {
     metrics::counter!("gateway_panics_total").increment(1);
 }
 
-#[expect(clippy::disallowed_macros, clippy::cast_precision_loss, reason = "this is the one module that emits; gauges are floats")]
+#[expect(
+    clippy::disallowed_macros,
+    clippy::cast_precision_loss,
+    reason = "this is the one module that emits; gauges are floats"
+)]
 pub(crate) fn inbox(messages: usize) {
     metrics::gauge!("gateway_inbox_messages").set(messages as f64);
 }
 
 /// A configuration is running since `at`.
-#[expect(clippy::disallowed_macros, clippy::cast_precision_loss, reason = "this is the one module that emits; gauges are floats")]
+#[expect(
+    clippy::disallowed_macros,
+    clippy::cast_precision_loss,
+    reason = "this is the one module that emits; gauges are floats"
+)]
 pub(crate) fn reloaded(at: UnixMs) {
     metrics::gauge!("gateway_config_last_reload_successful").set(1.0);
     metrics::gauge!("gateway_config_last_reload_success_timestamp_seconds").set(at.get() as f64 / 1_000.0);

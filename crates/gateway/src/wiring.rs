@@ -8,8 +8,8 @@ mod store;
 mod templates;
 mod tenants;
 
-pub(crate) use store::{Keeping, open as open_store};
 pub use faults::Unwired;
+pub(crate) use store::{Keeping, open as open_store};
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

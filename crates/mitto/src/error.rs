@@ -30,7 +30,9 @@ fn refusal(code: i64, answer: &Answer) -> SendError {
         _ if proves_refusal(answer.status) => answer.failure(),
         1 => SendError::new(Kind::Unavailable, Fate::Unknown, "internal error at Mitto").answered(),
         _ if (400..500).contains(&answer.status) => answer.failure(),
-        _ => SendError::new(Kind::Protocol, Fate::Unknown, "Mitto answered a code that it does not document").answered(),
+        _ => {
+            SendError::new(Kind::Protocol, Fate::Unknown, "Mitto answered a code that it does not document").answered()
+        }
     };
     error.with_code(code.to_string())
 }

@@ -61,9 +61,8 @@ impl SmsProvider for Mitto {
         if sms.segmentation.units > CAPABILITIES.body_units_max {
             return Err(refused("the text is longer than we hand to Mitto"));
         }
-        let body = SendBody::new(sms, attempt).ok_or_else(|| {
-            refused("Mitto shows senders of 3 to 11 letters and digits or of 3 to 14 digits only")
-        })?;
+        let body = SendBody::new(sms, attempt)
+            .ok_or_else(|| refused("Mitto shows senders of 3 to 11 letters and digits or of 3 to 14 digits only"))?;
         let body = body.with_callback(self.callback_url(sms.id)).marked_test(self.config.test);
         let answer = self.client.post_json(&self.config.send_url, &self.headers, &body, attempt.deadline).await?;
         verdict(&answer)
@@ -92,7 +91,9 @@ impl SmsProvider for Mitto {
         match verdict(&answer) {
             Ok(_) => Ok(()),
             // Not any refusal: a 404 says that there is no Mitto at this address.
-            Err(error) if matches!(error.kind, Kind::Content | Kind::Recipient) && matches!(answer.status, 200 | 400) => {
+            Err(error)
+                if matches!(error.kind, Kind::Content | Kind::Recipient) && matches!(answer.status, 200 | 400) =>
+            {
                 Ok(())
             }
             Err(error) => Err(error),

@@ -220,7 +220,8 @@ mod tests {
     fn query_form_and_json_say_the_same() {
         let ours = format!("ref={}", id(1));
         let fields = "messageId=AB-12&status=Delivered&errorcode=0&timestamp=2026-04-13T12:07:57.8625574Z";
-        let json = r#"{"messageId":"AB-12","status":"Delivered","errorcode":0,"timestamp":"2026-04-13T12:07:57.8625574Z"}"#;
+        let json =
+            r#"{"messageId":"AB-12","status":"Delivered","errorcode":0,"timestamp":"2026-04-13T12:07:57.8625574Z"}"#;
         let expected = Receipt {
             message: Some(id(1)),
             upstream_id: "ab12".to_owned(),
@@ -278,7 +279,9 @@ mod tests {
 
     #[test]
     fn a_proven_call_that_says_nothing_is_malformed() {
-        for (query, body) in [("", ""), ("id=1", ""), ("status=2", ""), ("", "{"), ("", "[]"), ("", "[1,null]"), ("", "\u{0}")] {
+        for (query, body) in
+            [("", ""), ("id=1", ""), ("status=2", ""), ("", "{"), ("", "[]"), ("", "[1,null]"), ("", "\u{0}")]
+        {
             assert!(matches!(call("mitto", query, body), Err(CallbackError::Malformed(_))), "{query} {body}");
         }
     }

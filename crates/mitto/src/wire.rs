@@ -68,7 +68,9 @@ fn sender(sender: &Sender) -> Option<&str> {
 
 /// Whole minutes, rounded up: the network may try a little longer than the code lives, never shorter.
 fn validity_minutes(attempt: &Attempt) -> u64 {
-    u64::try_from(attempt.valid_for.as_millis().div_ceil(60_000)).unwrap_or(VALIDITY_MINUTES_MAX).clamp(1, VALIDITY_MINUTES_MAX)
+    u64::try_from(attempt.valid_for.as_millis().div_ceil(60_000))
+        .unwrap_or(VALIDITY_MINUTES_MAX)
+        .clamp(1, VALIDITY_MINUTES_MAX)
 }
 
 /// Mitto's own default.
@@ -158,7 +160,13 @@ mod tests {
 
     #[test]
     fn other_shapes_hold_no_code() {
-        for odd in [json!(null), json!([{"responseCode":0}]), json!("0"), json!({"responseCode":"x"}), json!({"responseCode":0.5})] {
+        for odd in [
+            json!(null),
+            json!([{"responseCode":0}]),
+            json!("0"),
+            json!({"responseCode":"x"}),
+            json!({"responseCode":0.5}),
+        ] {
             assert_eq!(SendAnswer::parse(Some(&odd)), SendAnswer::default(), "{odd}");
         }
         assert_eq!(SendAnswer::parse(None), SendAnswer::default());

@@ -206,7 +206,8 @@ async fn a_thousand_sends_at_once_are_a_thousand_requests() {
         sending.spawn(async move {
             let id = MessageId::new(UnixMs::new(i64::from(n)), [7; 10]);
             let sms = OutboundSms { id, ..sms("123456") };
-            let attempt = Attempt { deadline: Instant::now() + Duration::from_mins(1), ..attempt(&sms, Duration::from_mins(5)) };
+            let attempt =
+                Attempt { deadline: Instant::now() + Duration::from_mins(1), ..attempt(&sms, Duration::from_mins(5)) };
             mitto.send(&sms, &attempt).await.map(|taken| taken.upstream_id)
         });
     }

@@ -359,14 +359,11 @@ mod tests {
     async fn a_waiter_wakes_for_its_own_number_only() {
         let inbox = Inbox::new();
         let deadline = Instant::now() + Duration::from_secs(10);
-        let (code, ()) = tokio::join!(
-            async { inbox.wait_for_code(&number(100), None, deadline).await },
-            async {
-                put(&inbox, 1, number(101), "Code 1111");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                put(&inbox, 2, number(100), "Code 2222");
-            }
-        );
+        let (code, ()) = tokio::join!(async { inbox.wait_for_code(&number(100), None, deadline).await }, async {
+            put(&inbox, 1, number(101), "Code 1111");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            put(&inbox, 2, number(100), "Code 2222");
+        });
         assert_eq!(code.as_deref(), Some("2222"));
         assert_eq!(inbox.wait_for(&number(100), None, deadline).await.unwrap().code.as_deref(), Some("2222"));
     }

@@ -48,7 +48,11 @@ fn script(behaviour: Upstream) -> Behaviour {
         Upstream::ResetAfterRead => Answer::Reset,
         Upstream::ServerError => Answer::ServerError,
         Upstream::Throttle(pause) => {
-            return Behaviour { answer: Answer::Throttle, retry_after: Some(Span::from(pause)), ..Behaviour::default() };
+            return Behaviour {
+                answer: Answer::Throttle,
+                retry_after: Some(Span::from(pause)),
+                ..Behaviour::default()
+            };
         }
     };
     Behaviour { answer, ..Behaviour::default() }

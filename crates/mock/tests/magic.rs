@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sms_conformance::provider::{self, Receipts};
 use sms_core::options::Options;
-use sms_core::{DeliveryState, Fate, Kind, ProviderFactory as _, ProviderName, Receipt, SendError, SmsProvider, Submission};
+use sms_core::{
+    DeliveryState, Fate, Kind, ProviderFactory as _, ProviderName, Receipt, SendError, SmsProvider, Submission,
+};
 use sms_mock::{Behaviour, Inbox, MockFactory};
 use tokio::time::{Instant, sleep};
 

@@ -60,7 +60,8 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up or `ca_pem` holds no certificate.
     pub fn build(options: &ClientOptions) -> Result<Self, ClientError> {
-        let authorities = options.ca_pem.as_deref().map_or(Ok(Vec::new()), Certificate::from_pem_bundle).map_err(told)?;
+        let authorities =
+            options.ca_pem.as_deref().map_or(Ok(Vec::new()), Certificate::from_pem_bundle).map_err(told)?;
         if options.ca_pem.is_some() && authorities.is_empty() {
             return Err(ClientError("`ca_pem` holds no certificate".to_owned()));
         }

@@ -19,7 +19,10 @@ pub use status::classify_status;
 /// The fields of a query string or of an `application/x-www-form-urlencoded` body, decoded; at most
 /// `fields_max` of them. Bytes that are not UTF-8 become U+FFFD, so this never fails.
 pub fn form_fields(encoded: &[u8], fields_max: usize) -> Vec<(String, String)> {
-    form_urlencoded::parse(encoded).take(fields_max).map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
+    form_urlencoded::parse(encoded)
+        .take(fields_max)
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -138,7 +138,9 @@ async fn silence_after_the_request_is_unknown() {
 
 #[tokio::test]
 async fn a_refusal_needs_no_readable_body_but_a_success_does() {
-    for (status, rest) in [("503 No", "content-length: 5\r\n\r\nab"), ("503 No", "transfer-encoding: chunked\r\n\r\nzz")] {
+    for (status, rest) in
+        [("503 No", "content-length: 5\r\n\r\nab"), ("503 No", "transfer-encoding: chunked\r\n\r\nzz")]
+    {
         let (at, _) = upstream(move |mut stream, count| {
             if read(&mut stream, count) {
                 say(&mut stream, &format!("HTTP/1.1 {status}\r\nretry-after: 3\r\n{rest}"));

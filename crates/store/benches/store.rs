@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sms_core::store::{
-    Admit, Attempted, Charge, Charging, Details, Idempotency, NewMessage, Outcome, ReceivedReceipt, Receipted,
+    Admit, Attempted, Charge, Charging, Details, Idempotency, NewMessage, Outcome, Receipted, ReceivedReceipt,
     RouteTrace, Settle, Settled, Then, Verdict,
 };
 use sms_core::{
@@ -84,7 +84,12 @@ async fn paced(folder: Option<&str>, per_second: u64) {
     let cpu = cpu_seconds() - cpu;
     waits.sort_unstable();
     let at = |share: f64| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rank")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a rank"
+        )]
         let rank = (waits.len() as f64 * share) as usize;
         waits.get(rank).copied().unwrap_or_default().as_secs_f64() * 1000.0
     };

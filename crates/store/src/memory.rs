@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use sms_core::store::{
     Admit, Blocked, CancelOutcome, Change, Counts, Entry, Filter, Idempotency, LaneWant, Leased, Notice, NoticeId,
-    NoticeOutcome, Page, PurgePolicy, Purged, ReceivedReceipt, Receipted, Record, Replay, Settle, Settled, Store,
+    NoticeOutcome, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay, Settle, Settled, Store,
     StoreError, Verdict,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
@@ -77,7 +77,12 @@ impl Store for MemoryStore {
         self.run(|keeper| keeper.admit(&batch, now))
     }
 
-    async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency, now: UnixMs) -> Result<Option<Replay>, StoreError> {
+    async fn replay(
+        &self,
+        tenant: &TenantId,
+        idempotency: &Idempotency,
+        now: UnixMs,
+    ) -> Result<Option<Replay>, StoreError> {
         let kept = self.run(|keeper| keeper.tables.replay(&self.keys.idempotency(tenant, idempotency)))?;
         let kept = kept.filter(|kept| read::answers(kept, now));
         kept.map(|kept| read::replay(&self.keys, &kept, &self.keys.fingerprint(idempotency))).transpose()
@@ -144,7 +149,9 @@ impl Store for MemoryStore {
         let mut keeper = self.ready()?;
         let mut notices = Vec::new();
         for (id, telling) in keeper.tables.due_notices(now, max) {
-            let Some(stored) = keeper.tables.record(telling.message).map_err(|failure| failure.error)? else { continue };
+            let Some(stored) = keeper.tables.record(telling.message).map_err(|failure| failure.error)? else {
+                continue;
+            };
             let record = read::record(&self.keys, stored)?;
             notices.push(Notice { id, record, status: telling.status, at: telling.at, attempt: telling.attempt });
         }

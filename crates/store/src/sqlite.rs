@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sms_core::store::{
     Admit, Blocked, CancelOutcome, Change, Counts, Entry, Filter, Idempotency, LaneWant, Leased, Notice, NoticeId,
-    NoticeOutcome, Page, PurgePolicy, Purged, ReceivedReceipt, Receipted, Record, Replay, Settle, Settled, Store,
+    NoticeOutcome, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay, Settle, Settled, Store,
     StoreError, Verdict,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
@@ -77,14 +77,22 @@ impl Store for SqliteStore {
         let batch: Vec<_> = batch.into_iter().map(|admit| prepare::admit(&self.keys, admit, now)).collect();
         let admit = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
             let value = keeper.admit(&batch, clock.now())?;
-            let begun = batch.iter().zip(&value).filter(|(new, verdict)| new.begin && matches!(verdict, Verdict::Leased { .. }));
+            let begun = batch
+                .iter()
+                .zip(&value)
+                .filter(|(new, verdict)| new.begin && matches!(verdict, Verdict::Leased { .. }));
             let attempts = begun.map(|(new, _)| (new.state.id, 1)).collect();
             Ok(Opened { value, attempts })
         };
         self.writer.write(1, admit).await
     }
 
-    async fn replay(&self, tenant: &TenantId, idempotency: &Idempotency, now: UnixMs) -> Result<Option<Replay>, StoreError> {
+    async fn replay(
+        &self,
+        tenant: &TenantId,
+        idempotency: &Idempotency,
+        now: UnixMs,
+    ) -> Result<Option<Replay>, StoreError> {
         let key = self.keys.idempotency(tenant, idempotency);
         let kept = self.readers.ask(move |connection| Ok(tables::replay(connection, &key)?)).await?;
         let kept = kept.filter(|kept| read::answers(kept, now));
@@ -95,7 +103,8 @@ impl Store for SqliteStore {
         let weight = batch.len();
         let settle = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
             let value = keeper.settle(&batch)?;
-            let gone = batch.iter().zip(&value).filter(|(_, settled)| matches!(settled, Settled::Done { go: true, .. }));
+            let gone =
+                batch.iter().zip(&value).filter(|(_, settled)| matches!(settled, Settled::Done { go: true, .. }));
             let attempts = gone.map(|(settle, _)| (settle.id, settle.attempt.saturating_add(1))).collect();
             Ok(Opened { value, attempts })
         };

@@ -201,7 +201,10 @@ pub(crate) fn line(lines: &mut Vec<u8>, entry: &Entry) {
 
 /// Reads history lines back; `None` when one is unreadable.
 pub(crate) fn entries(log: &[u8]) -> Option<Vec<Entry>> {
-    log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).ok()).collect()
+    log.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).ok())
+        .collect()
 }
 
 fn ending(status: Status) -> Happening {

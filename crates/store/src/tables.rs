@@ -115,7 +115,13 @@ pub(crate) struct Stored {
 }
 
 /// Whether a message passes the conditions of a list, apart from time and cursor.
-pub(crate) fn passes(filter: &Filter, state: &State, to_hash: &Hash16, client_id: Option<&str>, to: Option<&Hash16>) -> bool {
+pub(crate) fn passes(
+    filter: &Filter,
+    state: &State,
+    to_hash: &Hash16,
+    client_id: Option<&str>,
+    to: Option<&Hash16>,
+) -> bool {
     filter.tenant.as_ref().is_none_or(|tenant| *tenant == state.tenant)
         && to.is_none_or(|to| to == to_hash)
         && filter.status.is_none_or(|status| status == state.status)

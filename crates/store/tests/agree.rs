@@ -20,19 +20,65 @@ use tempfile::TempDir;
 /// One operation; small numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Op {
-    Admit { begin: bool, key: Option<u8>, request: u8, limit: u8, shadow: bool, lane: bool, tenant: bool },
-    Block { to: u16 },
-    Cancel { which: usize, tenant: bool },
-    Claim { lane: bool, max: usize },
-    Note { which: usize },
-    Notices { max: usize, retry: bool },
-    Pass { ms: u64 },
-    Purge { messages: u64, numbers: u64 },
-    Receipt { which: usize, message: bool, upstream: bool, lane: bool, state: usize },
+    Admit {
+        begin: bool,
+        key: Option<u8>,
+        request: u8,
+        limit: u8,
+        shadow: bool,
+        lane: bool,
+        tenant: bool,
+    },
+    Block {
+        to: u16,
+    },
+    Cancel {
+        which: usize,
+        tenant: bool,
+    },
+    Claim {
+        lane: bool,
+        max: usize,
+    },
+    Note {
+        which: usize,
+    },
+    Notices {
+        max: usize,
+        retry: bool,
+    },
+    Pass {
+        ms: u64,
+    },
+    Purge {
+        messages: u64,
+        numbers: u64,
+    },
+    Receipt {
+        which: usize,
+        message: bool,
+        upstream: bool,
+        lane: bool,
+        state: usize,
+    },
     Reopen,
-    Search { to: Option<u16>, tenant: bool, status: Option<usize>, lane: Option<bool>, before: Option<usize>, limit: usize },
-    Settle { which: usize, attempt: u16, outcome: usize, then: usize },
-    Sweep { max: usize },
+    Search {
+        to: Option<u16>,
+        tenant: bool,
+        status: Option<usize>,
+        lane: Option<bool>,
+        before: Option<usize>,
+        limit: usize,
+    },
+    Settle {
+        which: usize,
+        attempt: u16,
+        outcome: usize,
+        then: usize,
+    },
+    Sweep {
+        max: usize,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -106,7 +152,8 @@ impl Pair {
                 same(&memory.claim(&wants, now).await, &sqlite.claim(&wants, now).await)?;
             }
             Op::Note { which } => {
-                let (id, entry) = (self.id(*which), Entry { at: now, what: What::Feedback { outcome: "used".to_owned() } });
+                let (id, entry) =
+                    (self.id(*which), Entry { at: now, what: What::Feedback { outcome: "used".to_owned() } });
                 let tenant = name(true);
                 same(&memory.note(&tenant, id, entry.clone()).await, &sqlite.note(&tenant, id, entry).await)?;
             }
@@ -117,7 +164,8 @@ impl Pair {
                     keep_messages: Duration::from_secs(*messages),
                     keep_numbers: Duration::from_secs(*numbers),
                 };
-                let (a, b) = (memory.purge(policy, now, 1000).await.unwrap(), sqlite.purge(policy, now, 1000).await.unwrap());
+                let (a, b) =
+                    (memory.purge(policy, now, 1000).await.unwrap(), sqlite.purge(policy, now, 1000).await.unwrap());
                 same(&(a.messages, a.numbers), &(b.messages, b.numbers))?;
             }
             Op::Receipt { .. } => {
@@ -221,8 +269,15 @@ impl Pair {
             5 => Then::End(Status::Unknown),
             _ => sent(&format!("u{id}")),
         };
-        let attempted =
-            Attempted { attempt, provider, outcome: Outcome::ALL[*outcome], kind: None, code: None, started: at, took_ms: 1 };
+        let attempted = Attempted {
+            attempt,
+            provider,
+            outcome: Outcome::ALL[*outcome],
+            kind: None,
+            code: None,
+            started: at,
+            took_ms: 1,
+        };
         Settle { id, attempt, at, attempted, then }
     }
 

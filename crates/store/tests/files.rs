@@ -8,7 +8,9 @@ use std::time::Duration;
 use sms_conformance::store::{
     ACME, BACKUP, CANARY, MITTO, ManualClock, Stand, again, charge, idempotency, later, number, sent,
 };
-use sms_core::store::{Admit, Leased, NoticeOutcome, Outcome, Receipted, Replay, Settled, StoreError, Then, Verdict, What};
+use sms_core::store::{
+    Admit, Leased, NoticeOutcome, Outcome, Receipted, Replay, Settled, StoreError, Then, Verdict, What,
+};
 use sms_core::{DeliveryState, MessageId, ProviderName, Status, TenantId};
 use sms_store::{OpenError, SqliteStore, StoreKey};
 use tempfile::TempDir;
@@ -108,7 +110,8 @@ async fn one_intent_per_wire_request() {
     assert!(after.claim(MITTO, 9).await.is_empty(), "an open attempt is not due: it may be on its way");
     let mut orphans = after.store.orphans().await.unwrap();
     orphans.sort_by_key(|leased| leased.id);
-    let found: Vec<_> = orphans.iter().map(|leased| (leased.id, leased.attempt, leased.lane.as_str(), leased.copies())).collect();
+    let found: Vec<_> =
+        orphans.iter().map(|leased| (leased.id, leased.attempt, leased.lane.as_str(), leased.copies())).collect();
     let mut expected = [(begun, 1, MITTO, 0), (waiting, 1, MITTO, 0), (failing_over, 2, BACKUP, 1)];
     expected.sort_by_key(|orphan| orphan.0);
     assert_eq!(found, expected);
@@ -168,7 +171,9 @@ async fn limits_are_right_after_a_kill() {
     stand.accept(admit(&stand)).await;
     let killed = disk.killed();
     let stand = killed.found(&stand);
-    let Verdict::Limited { limit, retry_after } = stand.decide(admit(&stand)).await else { panic!("three are charged") };
+    let Verdict::Limited { limit, retry_after } = stand.decide(admit(&stand)).await else {
+        panic!("three are charged")
+    };
     assert_eq!((limit.as_str(), retry_after), ("narrow", Duration::from_millis(20_001)));
     stand.clock.advance(retry_after);
     stand.accept(admit(&stand)).await;
@@ -201,7 +206,8 @@ async fn parked_receipts_survive_a_restart() {
     let stand = disk.reopen(stand).await;
     let (change, _) = stand.settle(id, 1, Outcome::Accepted, sent("u1")).await;
     assert_eq!(change.to, Status::Delivered);
-    let receipts = stand.record(id).await.history.into_iter().filter(|entry| matches!(entry.what, What::Receipt { .. }));
+    let receipts =
+        stand.record(id).await.history.into_iter().filter(|entry| matches!(entry.what, What::Receipt { .. }));
     assert_eq!(receipts.count(), 2);
     let stand = disk.reopen(stand).await;
     let other = stand.begin().await;
@@ -315,7 +321,15 @@ async fn nothing_personal_leaks() {
     admit.charges = vec![charge("l", &format!("{number}|198.51.100.77"), 5, 30)];
     let id = stand.accept(admit).await;
     stand.settle(id, 1, Outcome::Unknown, later(MITTO, stand.now())).await;
-    let canaries = [CANARY, "483920", number.trim_start_matches('+'), "7700900123", "Referenzkanarie", "Schluesselkanarie", "198.51.100.77"];
+    let canaries = [
+        CANARY,
+        "483920",
+        number.trim_start_matches('+'),
+        "7700900123",
+        "Referenzkanarie",
+        "Schluesselkanarie",
+        "198.51.100.77",
+    ];
     for canary in canaries {
         assert!(!contains(&disk.bytes(), canary.as_bytes()), "`{canary}` is in a file");
     }
@@ -375,7 +389,8 @@ async fn a_purged_number_leaves_only_its_hash() {
     stand.send("u1").await;
     let number = sealed(&disk, "to_sealed").remove(0).1;
     stand.pass(100);
-    let policy = sms_core::store::PurgePolicy { keep_messages: Duration::from_hours(1), keep_numbers: Duration::from_secs(9) };
+    let policy =
+        sms_core::store::PurgePolicy { keep_messages: Duration::from_hours(1), keep_numbers: Duration::from_secs(9) };
     assert_eq!(stand.store.purge(policy, stand.now(), 9).await.unwrap().numbers, 1);
     assert_eq!(stand.store.purge(policy, stand.now(), 9).await.unwrap().numbers, 0);
     stand.store.close().await;
@@ -391,7 +406,8 @@ async fn charges_are_purged_also_behind_long_lived_ones() {
         stand.accept(Admit { charges: vec![charge("l", &n.to_string(), 5, secs)], ..stand.admit() }).await;
     }
     stand.pass(60);
-    let policy = sms_core::store::PurgePolicy { keep_messages: Duration::from_hours(1), keep_numbers: Duration::from_hours(1) };
+    let policy =
+        sms_core::store::PurgePolicy { keep_messages: Duration::from_hours(1), keep_numbers: Duration::from_hours(1) };
     let mut gone = 0;
     for _ in 0..20 {
         gone += stand.store.purge(policy, stand.now(), 5).await.unwrap().others;

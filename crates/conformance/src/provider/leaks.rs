@@ -29,7 +29,8 @@ impl Leaks {
             .with_writer(log.clone())
             .finish();
         let number = super::recipient().expose_digits();
-        let mut canaries = vec![("the recipient", number), ("the code", CODE.to_owned()), ("the text", "Your code".to_owned())];
+        let mut canaries =
+            vec![("the recipient", number), ("the code", CODE.to_owned()), ("the text", "Your code".to_owned())];
         canaries.extend(credential.map(|credential| ("the credential", credential)));
         Self { canaries, found: None, log, _watching: subscriber.set_default() }
     }

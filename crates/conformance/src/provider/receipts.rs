@@ -79,7 +79,8 @@ async fn pushed(kit: &mut Kit<'_>, rig: &Rig, submission: &Submission) {
         sleep(STEP).await;
     }
     let receipts = sink.all();
-    let holds = receipts.iter().any(|receipt| is_ours(receipt, submission) && receipt.state == DeliveryState::Delivered);
+    let holds =
+        receipts.iter().any(|receipt| is_ours(receipt, submission) && receipt.state == DeliveryState::Delivered);
     kit.expect(ROUND, holds, || format!("{} receipts were pushed, none fits", receipts.len()));
 }
 

@@ -61,16 +61,21 @@ pub async fn keys_are_scoped_by_tenant(stand: Stand) {
 pub async fn idempotency_ends_after_a_day(stand: Stand) {
     let first = stand.accept(keyed(&stand, idempotency("key", 1))).await;
     stand.pass(24 * 3600 - 1);
-    assert!(matches!(stand.decide(keyed(&stand, idempotency("key", 1))).await, Verdict::Replayed { id, .. } if id == first));
+    assert!(
+        matches!(stand.decide(keyed(&stand, idempotency("key", 1))).await, Verdict::Replayed { id, .. } if id == first)
+    );
     stand.pass(1);
     assert_eq!(replay(&stand, ACME, &idempotency("key", 1)).await, None);
     let second = stand.accept(keyed(&stand, idempotency("key", 2))).await;
-    assert!(matches!(replay(&stand, ACME, &idempotency("key", 2)).await, Some(Replay::Replayed { id, .. }) if id == second));
+    assert!(
+        matches!(replay(&stand, ACME, &idempotency("key", 2)).await, Some(Replay::Replayed { id, .. }) if id == second)
+    );
 }
 
 /// A refusal is not stored: the same request may be accepted later.
 pub async fn refused_requests_keep_no_key(stand: Stand) {
-    let limited = |stand: &Stand| Admit { charges: vec![charge("l", "a", 1, 30)], ..keyed(stand, idempotency("key", 1)) };
+    let limited =
+        |stand: &Stand| Admit { charges: vec![charge("l", "a", 1, 30)], ..keyed(stand, idempotency("key", 1)) };
     stand.accept(Admit { idempotency: None, ..limited(&stand) }).await;
     assert!(matches!(stand.decide(limited(&stand)).await, Verdict::Limited { .. }));
     assert_eq!(replay(&stand, ACME, &idempotency("key", 1)).await, None);
@@ -80,7 +85,8 @@ pub async fn refused_requests_keep_no_key(stand: Stand) {
 
 /// A replay asks no limit.
 pub async fn replays_are_not_charged(stand: Stand) {
-    let limited = |stand: &Stand| Admit { charges: vec![charge("l", "a", 2, 30)], ..keyed(stand, idempotency("key", 1)) };
+    let limited =
+        |stand: &Stand| Admit { charges: vec![charge("l", "a", 2, 30)], ..keyed(stand, idempotency("key", 1)) };
     stand.accept(limited(&stand)).await;
     for _ in 0..5 {
         assert!(matches!(stand.decide(limited(&stand)).await, Verdict::Replayed { .. }));
@@ -141,7 +147,9 @@ pub async fn refusals_charge_nothing(stand: Stand) {
     stand.pass(31);
     stand.accept(admit(&stand, 2)).await;
     stand.pass(31);
-    assert!(matches!(stand.decide(admit(&stand, 2)).await, Verdict::Limited { limit, .. } if limit == LimitId::new("wide")));
+    assert!(
+        matches!(stand.decide(admit(&stand, 2)).await, Verdict::Limited { limit, .. } if limit == LimitId::new("wide"))
+    );
 }
 
 /// Of several refusals the one that lasts longest is told, so that the wait is enough.
@@ -176,7 +184,8 @@ pub async fn shadow_limits_report_and_never_refuse(stand: Stand) {
 
 /// One batch: the second entry of a key replays the first, the second charge of a limit is refused.
 pub async fn verdicts_see_earlier_entries(stand: Stand) {
-    let keyed = |request| Admit { answer: b"{\"n\":1}".as_slice().into(), ..keyed(&stand, idempotency("key", request)) };
+    let keyed =
+        |request| Admit { answer: b"{\"n\":1}".as_slice().into(), ..keyed(&stand, idempotency("key", request)) };
     let limited = || Admit { charges: vec![charge("l", "a", 1, 30)], ..stand.admit() };
     let batch = vec![keyed(1), limited(), keyed(1), keyed(2), limited(), stand.admit()];
     let first = batch[0].message.id;

@@ -95,7 +95,8 @@ pub async fn history_tells_everything_in_order(stand: Stand) {
         (3, attempted(2, BACKUP, Outcome::Accepted, 3)),
         (3, What::Status(Status::Sent)),
     ];
-    let history: Vec<_> = record.history.iter().map(|entry| (entry.at.since(start).as_secs(), entry.what.clone())).collect();
+    let history: Vec<_> =
+        record.history.iter().map(|entry| (entry.at.since(start).as_secs(), entry.what.clone())).collect();
     assert_eq!(history, expected);
     assert_eq!(record.updated, start.plus(Duration::from_secs(3)));
 }

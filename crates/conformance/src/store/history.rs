@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sms_core::store::{
-    Admit, Blocked, Entry, Filter, Notice, NoticeId, NoticeOutcome, Outcome, Page, PurgePolicy, Purged, StoreError, Then,
-    What,
+    Admit, Blocked, Entry, Filter, Notice, NoticeId, NoticeOutcome, Outcome, Page, PurgePolicy, Purged, StoreError,
+    Then, What,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Status, TenantId, UnixMs};
 

@@ -34,7 +34,8 @@ pub async fn claims_are_bounded_and_exclusive(stand: Stand) {
     assert!(stand.claim(MITTO, 0).await.is_empty());
     assert!(stand.claim("other", 9).await.is_empty());
     let first = stand.claim(MITTO, 2).await;
-    let wants = [LaneWant { lane: ProviderName::new(MITTO), max: 9 }, LaneWant { lane: ProviderName::new(BACKUP), max: 1 }];
+    let wants =
+        [LaneWant { lane: ProviderName::new(MITTO), max: 9 }, LaneWant { lane: ProviderName::new(BACKUP), max: 1 }];
     let second = stand.store.claim(&wants, stand.now()).await.unwrap();
     let lanes: Vec<_> = second.iter().map(|leased| leased.lane.as_str()).collect();
     assert_eq!((first.len(), lanes), (2, vec![MITTO, MITTO, MITTO, BACKUP]));
@@ -157,7 +158,8 @@ pub async fn lanes_name_who_waits(stand: Stand) {
 /// Gauges follow every change.
 pub async fn counts_follow_messages(stand: Stand) {
     let counts = async || stand.store.counts(stand.now()).await.unwrap();
-    let of = |queued, sending, age: Option<u64>| Counts { queued, sending, oldest_queued: age.map(Duration::from_secs) };
+    let of =
+        |queued, sending, age: Option<u64>| Counts { queued, sending, oldest_queued: age.map(Duration::from_secs) };
     assert_eq!(counts().await, of(0, 0, None));
     stand.accept(stand.admit()).await;
     stand.pass(10);

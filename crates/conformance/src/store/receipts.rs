@@ -8,7 +8,10 @@ use super::{BACKUP, MITTO, Stand, again, later, sent};
 /// A receipt may overtake the answer to the submission.
 pub async fn receipts_before_the_answer_are_matched(stand: Stand) {
     let id = stand.begin().await;
-    assert_eq!(matched(stand.receipt(Some(id), "u1", DeliveryState::Delivered).await), (Status::Sending, Status::Delivered));
+    assert_eq!(
+        matched(stand.receipt(Some(id), "u1", DeliveryState::Delivered).await),
+        (Status::Sending, Status::Delivered)
+    );
     let (change, go) = stand.settle(id, 1, Outcome::Accepted, sent("u1")).await;
     assert_eq!((change.from, change.to, go), (Status::Delivered, Status::Delivered, false));
     assert_eq!(stand.record(id).await.upstream_id.as_deref(), Some("u1"));
@@ -62,7 +65,10 @@ pub async fn a_receipt_for_an_untried_provider_is_parked(stand: Stand) {
     let Settled::Done { .. } = stand.try_settle((id, 2), BACKUP, Outcome::Accepted, sent("b1")).await else {
         panic!("attempt 2 is open")
     };
-    assert_eq!(matched(stand.receipt(Some(id), "m1", DeliveryState::Delivered).await), (Status::Sent, Status::Delivered));
+    assert_eq!(
+        matched(stand.receipt(Some(id), "m1", DeliveryState::Delivered).await),
+        (Status::Sent, Status::Delivered)
+    );
     let unknown = MessageId::new(stand.now(), [77; 10]);
     assert_eq!(stand.receipt(Some(unknown), "", DeliveryState::Delivered).await, Receipted::Parked);
 }
@@ -71,7 +77,8 @@ pub async fn a_receipt_for_an_untried_provider_is_parked(stand: Stand) {
 pub async fn duplicate_and_reordered_receipts_are_harmless(stand: Stand) {
     let id = stand.send("u1").await;
     assert_eq!(matched(stand.receipt(None, "u1", DeliveryState::Delivered).await), (Status::Sent, Status::Delivered));
-    for state in [DeliveryState::Delivered, DeliveryState::Pending, DeliveryState::Undelivered, DeliveryState::Expired] {
+    for state in [DeliveryState::Delivered, DeliveryState::Pending, DeliveryState::Undelivered, DeliveryState::Expired]
+    {
         let unchanged = (Status::Delivered, Status::Delivered);
         assert_eq!(matched(stand.receipt(Some(id), "u1", state).await), unchanged);
     }
@@ -82,7 +89,10 @@ pub async fn duplicate_and_reordered_receipts_are_harmless(stand: Stand) {
 pub async fn late_delivery_wins_and_nothing_undoes_it(stand: Stand) {
     let given_up = stand.send("u1").await;
     assert_eq!(matched(stand.receipt(None, "u1", DeliveryState::Undelivered).await).1, Status::Undelivered);
-    assert_eq!(matched(stand.receipt(None, "u1", DeliveryState::Delivered).await), (Status::Undelivered, Status::Delivered));
+    assert_eq!(
+        matched(stand.receipt(None, "u1", DeliveryState::Delivered).await),
+        (Status::Undelivered, Status::Delivered)
+    );
     let unknown = stand.begin().await;
     stand.settle(unknown, 1, Outcome::Unknown, Then::End(Status::Unknown)).await;
     stand.pass(600);
@@ -107,7 +117,10 @@ pub async fn a_receipt_ends_a_waiting_copy(stand: Stand) {
     assert!(stand.store.lanes().await.unwrap().is_empty());
     let id = stand.begin().await;
     stand.settle(id, 1, Outcome::Unknown, later(BACKUP, stand.now())).await;
-    assert_eq!(matched(stand.receipt(Some(id), "", DeliveryState::Unrecognised("ODD".into())).await).1, Status::Sending);
+    assert_eq!(
+        matched(stand.receipt(Some(id), "", DeliveryState::Unrecognised("ODD".into())).await).1,
+        Status::Sending
+    );
     assert_eq!(stand.claim(BACKUP, 9).await.len(), 1, "an unknown word ends nothing");
 }
 
@@ -131,7 +144,8 @@ pub async fn unrecognised_receipts_are_written_down(stand: Stand) {
     let odd = DeliveryState::Unrecognised("SKIPPED".to_owned());
     assert_eq!(matched(stand.receipt(None, "u1", odd).await), (Status::Sent, Status::Sent));
     let record = stand.record(id).await;
-    let Some(What::Receipt { provider, state, code, their_time }) = record.history.last().map(|entry| &entry.what) else {
+    let Some(What::Receipt { provider, state, code, their_time }) = record.history.last().map(|entry| &entry.what)
+    else {
         panic!("a receipt's line is last: {:?}", record.history)
     };
     assert_eq!((provider, state.as_str(), code.as_deref()), (&ProviderName::new(MITTO), "SKIPPED", Some("0")));
@@ -166,6 +180,8 @@ fn matched(receipted: Receipted) -> (Status, Status) {
 
 async fn receipt_states(stand: &Stand, id: MessageId) -> Vec<String> {
     let history = stand.record(id).await.history;
-    let states = history.into_iter().filter_map(|entry| if let What::Receipt { state, .. } = entry.what { Some(state) } else { None });
+    let states = history
+        .into_iter()
+        .filter_map(|entry| if let What::Receipt { state, .. } = entry.what { Some(state) } else { None });
     states.collect()
 }

@@ -51,7 +51,8 @@ impl Request {
         let mut first = lines.next().unwrap_or_default().split(' ');
         let mut word = || first.next().unwrap_or_default().to_owned();
         let (method, target) = (word(), word());
-        let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+        let header =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
         let headers: Vec<_> = lines.filter_map(header).collect();
         let (at, body) = (Instant::now(), Vec::new());
         let mut request = Self { at, behaviour: Behaviour::Accept, method, number: 0, target, headers, body };
@@ -111,13 +112,18 @@ impl Reply {
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n{}\r\n", self.status, self.body.len(), headers.concat());
+        let head =
+            format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n{}\r\n", self.status, self.body.len(), headers.concat());
         [head.as_bytes(), &self.body].concat()
     }
 }
 
 /// Everything before `end`, which is consumed; `None` when the peer closed before the first byte.
-pub(super) async fn read_until(stream: &mut TcpStream, buffer: &mut Vec<u8>, end: &[u8]) -> io::Result<Option<Vec<u8>>> {
+pub(super) async fn read_until(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    end: &[u8],
+) -> io::Result<Option<Vec<u8>>> {
     loop {
         if let Some(at) = buffer.windows(end.len()).position(|window| window == end) {
             let found = buffer.drain(..at).collect();

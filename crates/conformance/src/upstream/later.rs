@@ -79,10 +79,11 @@ async fn post(call: &Call) -> io::Result<Option<u16>> {
     if !at.ip().is_loopback() {
         return Err(invalid());
     }
-    let content = call.content_type.map_or(String::new(), |kind| {
-        format!("content-type: {kind}\r\ncontent-length: {}\r\n", call.body.len())
-    });
-    let request = format!("{} /{path} HTTP/1.1\r\nhost: {host}\r\n{content}connection: close\r\n\r\n{}", call.method, call.body);
+    let content = call
+        .content_type
+        .map_or(String::new(), |kind| format!("content-type: {kind}\r\ncontent-length: {}\r\n", call.body.len()));
+    let request =
+        format!("{} /{path} HTTP/1.1\r\nhost: {host}\r\n{content}connection: close\r\n\r\n{}", call.method, call.body);
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(request.as_bytes()).await?;
     let head = read_until(&mut stream, &mut Vec::new(), b"\r\n").await?.unwrap_or_default();

@@ -223,11 +223,15 @@ impl MittoDialect {
 
 impl Dialect for MittoDialect {
     fn reply(&self, request: &Request, verdict: Verdict) -> Reply {
-        let fault = |status, code: u8, text: String| Reply::json(status, &json!({ "responseCode": code, "responseText": text }));
+        let fault = |status, code: u8, text: String| {
+            Reply::json(status, &json!({ "responseCode": code, "responseText": text }))
+        };
         let send = MittoSend::of(request);
         let (to, text) = send.as_ref().map_or(("", ""), |send| (send.to.as_str(), send.text.as_str()));
         match verdict {
-            Verdict::BadCredentials => Reply::text(401, &format!("\"bad key {:?}\"", request.header("x-mitto-api-key"))),
+            Verdict::BadCredentials => {
+                Reply::text(401, &format!("\"bad key {:?}\"", request.header("x-mitto-api-key")))
+            }
             Verdict::RejectContent => fault(400, 4, format!("Message text is invalid: {text}")),
             Verdict::RejectNumber => fault(200, 8, format!("Invalid receiver: {to}")),
             Verdict::ServerError => fault(500, 1, format!("Internal error for {to}: {text}")),
@@ -253,12 +257,14 @@ impl Dialect for MittoDialect {
     }
 
     fn calls(&self, request: &Request, behaviour: Behaviour) -> Vec<Call> {
-        let Some((send, callback)) = MittoSend::of(request).and_then(|send| Some((send.clone(), send.callback?))) else {
+        let Some((send, callback)) = MittoSend::of(request).and_then(|send| Some((send.clone(), send.callback?)))
+        else {
             return Vec::new();
         };
         let script = self.script();
         let plan = script.receipts_for.get(&send.to).unwrap_or(&script.receipts);
-        let due = |plan: &ReceiptPlan| behaviour == Behaviour::Accept || (plan.unanswered && behaviour.verdict().is_none());
+        let due =
+            |plan: &ReceiptPlan| behaviour == Behaviour::Accept || (plan.unanswered && behaviour.verdict().is_none());
         let Some(plan) = plan.as_ref().filter(|plan| due(plan)) else { return Vec::new() };
         let call = |(nth, status): (u32, &String)| receipt(plan, &callback, &send, (plan.after * nth, status));
         (1..).zip(&plan.statuses).map(call).collect()
@@ -284,10 +290,13 @@ fn accept(request: &Request, send: &MittoSend) -> Reply {
     if !(3..=if numeric { 14 } else { 11 }).contains(&send.from.len()) {
         return fault(6, "Invalid sender");
     }
-    Reply::json(200, &json!({
-        "id": id(request), "timestamp": "2026-04-13T12:07:57.8625574Z", "to": send.to,
-        "responseCode": 0, "responseText": "SMS sent", "textLength": send.text.chars().count(),
-    }))
+    Reply::json(
+        200,
+        &json!({
+            "id": id(request), "timestamp": "2026-04-13T12:07:57.8625574Z", "to": send.to,
+            "responseCode": 0, "responseText": "SMS sent", "textLength": send.text.chars().count(),
+        }),
+    )
 }
 
 fn receipt(plan: &ReceiptPlan, callback: &str, send: &MittoSend, (after, status): (Duration, &str)) -> Call {
@@ -306,8 +315,11 @@ fn receipt(plan: &ReceiptPlan, callback: &str, send: &MittoSend, (after, status)
 
 /// 32 hex digits, different for every request of every upstream of a process's life.
 fn id(request: &Request) -> String {
-    let reference = request.json().and_then(|body| body.get("reference")?.as_str().map(str::to_owned)).unwrap_or_default();
-    let hash = reference.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let reference =
+        request.json().and_then(|body| body.get("reference")?.as_str().map(str::to_owned)).unwrap_or_default();
+    let hash = reference
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}{:016x}", request.number)
 }
 

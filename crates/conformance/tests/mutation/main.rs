@@ -27,7 +27,8 @@ fn an_honest_provider_passes() {
 fn every_mutation_fails_the_check_that_is_there_for_it() {
     let mut missed = Vec::new();
     for some in Mutation::ALL.chunks(AT_ONCE) {
-        let running: Vec<_> = some.iter().map(|(mutation, check)| (mutation, check, failures(Some(*mutation)))).collect();
+        let running: Vec<_> =
+            some.iter().map(|(mutation, check)| (mutation, check, failures(Some(*mutation)))).collect();
         for (mutation, check, run) in running {
             let failed: BTreeSet<&str> = run.join().unwrap().iter().map(|failure| failure.check).collect();
             if !failed.contains(check) {

@@ -104,7 +104,13 @@ impl Harness for ToyHarness {
         let upstream = Upstream::start(answer);
         upstream.behave(behaviour);
         let at = upstream.url().replace("http://", "");
-        let toy = Toy { at, calls: AtomicUsize::new(0), descriptor: descriptor(), mutation: self.mutation, sent: Mutex::default() };
+        let toy = Toy {
+            at,
+            calls: AtomicUsize::new(0),
+            descriptor: descriptor(),
+            mutation: self.mutation,
+            sent: Mutex::default(),
+        };
         Rig { provider: Arc::new(toy), wire: Box::new(Side(upstream)), pushed: None }
     }
 
@@ -237,7 +243,9 @@ impl Toy {
         let answer = exchange(&self.at, &request, deadline, body_max).await;
         let again = match &answer {
             Ok(_) => self.is(Mutation::DoubleSend),
-            Err(error) => self.is(Mutation::RepeatsAfterReset) && error.kind == Kind::Unavailable && error.fate == Fate::Unknown,
+            Err(error) => {
+                self.is(Mutation::RepeatsAfterReset) && error.kind == Kind::Unavailable && error.fate == Fate::Unknown
+            }
         };
         if again { exchange(&self.at, &request, deadline, body_max).await } else { answer }
     }
@@ -393,7 +401,8 @@ async fn read_answer(stream: &mut TcpStream, body_max: usize) -> Result<Answer, 
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(bytes.get(..end).unwrap()).into_owned();
-            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
+            let header =
+                |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
             let length = header("content-length:").unwrap_or(usize::MAX);
             let have = bytes.len() - end - 4;
             if have >= length {

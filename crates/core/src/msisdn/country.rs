@@ -24,11 +24,7 @@ impl Country {
         if !letters.iter().all(u8::is_ascii_uppercase) {
             return None;
         }
-        Some(if letters == *b"UK" {
-            Self::GB
-        } else {
-            Self(letters)
-        })
+        Some(if letters == *b"UK" { Self::GB } else { Self(letters) })
     }
 
     /// The two letters.
@@ -75,8 +71,7 @@ impl Serialize for Country {
 impl<'de> Deserialize<'de> for Country {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| D::Error::custom("expected a two-letter country code such as `DE`"))
+        Self::parse(&text).ok_or_else(|| D::Error::custom("expected a two-letter country code such as `DE`"))
     }
 }
 
@@ -86,14 +81,7 @@ mod tests {
 
     #[test]
     fn two_letters_of_either_case_are_a_country() {
-        for (text, code) in [
-            ("DE", "DE"),
-            ("de", "DE"),
-            ("dE", "DE"),
-            ("uk", "GB"),
-            ("XK", "XK"),
-            ("zz", "ZZ"),
-        ] {
+        for (text, code) in [("DE", "DE"), ("de", "DE"), ("dE", "DE"), ("uk", "GB"), ("XK", "XK"), ("zz", "ZZ")] {
             assert_eq!(Country::parse(text).unwrap().as_str(), code);
         }
         for text in ["", "D", "DEU", "D3", "1A", " DE", "ÄÖ", "é", "ß", "中"] {

@@ -43,22 +43,14 @@ impl MsisdnError {
     /// What the caller can do about it.
     pub const fn fix(&self) -> &'static str {
         match self {
-            Self::Empty => {
-                "Give the recipient's number in E.164 form: a plus, the country calling code, the number."
-            }
+            Self::Empty => "Give the recipient's number in E.164 form: a plus, the country calling code, the number.",
             Self::Impossible { .. } => "Look for a digit that is missing or doubled.",
             Self::InvalidForCountry { .. } => {
                 "Check the digits and the country calling code: no operator can have given out this number."
             }
-            Self::NoCountry => {
-                "Begin with a plus and the country calling code, for example +41 for Switzerland."
-            }
-            Self::NotANumber => {
-                "Give one number only: digits, a leading plus, and spaces or hyphens between them."
-            }
-            Self::TooLong => {
-                "Remove what does not belong to the number: E.164 has at most 15 digits."
-            }
+            Self::NoCountry => "Begin with a plus and the country calling code, for example +41 for Switzerland.",
+            Self::NotANumber => "Give one number only: digits, a leading plus, and spaces or hyphens between them.",
+            Self::TooLong => "Remove what does not belong to the number: E.164 has at most 15 digits.",
             Self::TooShort => {
                 "Give the complete number with its country calling code; short codes and emergency numbers cannot be \
                  sent to."
@@ -72,9 +64,5 @@ impl MsisdnError {
 }
 
 fn place(country: Country) -> String {
-    if country == Country::UNKNOWN {
-        "this international service".to_owned()
-    } else {
-        country.to_string()
-    }
+    if country == Country::UNKNOWN { "this international service".to_owned() } else { country.to_string() }
 }

@@ -2,30 +2,21 @@
 //! parsed: a number counts only when its country's plan has it as valid.
 
 use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberType, Region,
-    ValidationError,
+    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberType, Region, ValidationError,
 };
 
 use super::reading::Reading;
 use super::{Country, DIGITS_MAX, DIGITS_MIN, Msisdn, MsisdnError};
 
 /// Finds the number that a reading means, from most to least certain.
-pub(super) fn resolve(
-    reading: &Reading,
-    default_country: Option<Country>,
-) -> Result<Msisdn, MsisdnError> {
+pub(super) fn resolve(reading: &Reading, default_country: Option<Country>) -> Result<Msisdn, MsisdnError> {
     let digits = reading.digits.as_str();
     if reading.plus {
         // `+00…` and `+011…`: no calling code begins with a zero, and people mix the two notations up.
-        let digits = digits
-            .strip_prefix("00")
-            .or_else(|| digits.strip_prefix("011"))
-            .unwrap_or(digits);
+        let digits = digits.strip_prefix("00").or_else(|| digits.strip_prefix("011")).unwrap_or(digits);
         return international(digits);
     }
-    let home = default_country
-        .filter(|country| country.calling_code().is_some())
-        .and_then(Country::region);
+    let home = default_country.filter(|country| country.calling_code().is_some()).and_then(Country::region);
     if let Some(rest) = digits.strip_prefix("00") {
         let found = international(rest);
         return match home {
@@ -46,11 +37,7 @@ pub(super) fn resolve(
 fn international(digits: &str) -> Result<Msisdn, MsisdnError> {
     let number = parse(&format!("+{digits}"), None)?;
     let found = accept(&number, digits)?;
-    if digits.parse() == Ok(found.digits) {
-        Ok(found)
-    } else {
-        settled(found)
-    }
+    if digits.parse() == Ok(found.digits) { Ok(found) } else { settled(found) }
 }
 
 /// Digits as a subscriber in `region` would dial them, with that region's own international prefix, too.
@@ -61,13 +48,7 @@ fn as_dialled_in(digits: &str, region: Region) -> Result<Msisdn, MsisdnError> {
 /// Makes sure that the E.164 form of what was found reads as the same number again.
 fn settled(found: Msisdn) -> Result<Msisdn, MsisdnError> {
     let again = accept(&parse(&found.expose(), None)?, &found.expose_digits())?;
-    if again == found {
-        Ok(found)
-    } else {
-        Err(MsisdnError::InvalidForCountry {
-            country: found.country,
-        })
-    }
+    if again == found { Ok(found) } else { Err(MsisdnError::InvalidForCountry { country: found.country }) }
 }
 
 /// Why digits without plus and without a default country are none of anybody's.
@@ -80,16 +61,12 @@ fn incomplete(digits: &str) -> MsisdnError {
 }
 
 fn parse(text: &str, region: Option<Region>) -> Result<PhoneNumber, MsisdnError> {
-    PHONE_NUMBER_UTIL
-        .parse(text, region)
-        .map_err(|error| match error {
-            ParseError::InvalidCountryCode => MsisdnError::UnknownCallingCode,
-            // We pass nothing but digits, so that too few are all that can be wrong with them.
-            ParseError::NotANumber(_) | ParseError::TooShortAfterIdd | ParseError::TooShortNsn => {
-                MsisdnError::TooShort
-            }
-            ParseError::TooLongNsn => MsisdnError::TooLong,
-        })
+    PHONE_NUMBER_UTIL.parse(text, region).map_err(|error| match error {
+        ParseError::InvalidCountryCode => MsisdnError::UnknownCallingCode,
+        // We pass nothing but digits, so that too few are all that can be wrong with them.
+        ParseError::NotANumber(_) | ParseError::TooShortAfterIdd | ParseError::TooShortNsn => MsisdnError::TooShort,
+        ParseError::TooLongNsn => MsisdnError::TooLong,
+    })
 }
 
 fn accept(number: &PhoneNumber, written: &str) -> Result<Msisdn, MsisdnError> {
@@ -106,11 +83,7 @@ fn accept(number: &PhoneNumber, written: &str) -> Result<Msisdn, MsisdnError> {
     }
     let region = PHONE_NUMBER_UTIL.get_region_for_number(number);
     let country = region.map_or(Country::UNKNOWN, Country::from);
-    Ok(Msisdn {
-        digits,
-        country,
-        number_type: kind.into(),
-    })
+    Ok(Msisdn { digits, country, number_type: kind.into() })
 }
 
 /// Calling code, the zeros that some plans keep (Italy), national number.
@@ -119,10 +92,7 @@ fn e164_digits(number: &PhoneNumber) -> Result<u64, MsisdnError> {
         (Some(true), count) => usize::try_from(count.unwrap_or(1)).unwrap_or(0),
         (Some(false) | None, _) => 0,
     };
-    let digits = format!(
-        "{}{:0<zeros$}{}",
-        number.country_code, "", number.national_number
-    );
+    let digits = format!("{}{:0<zeros$}{}", number.country_code, "", number.national_number);
     if digits.len() > DIGITS_MAX {
         return Err(MsisdnError::TooLong);
     }
@@ -158,9 +128,7 @@ fn refusal(number: &PhoneNumber) -> MsisdnError {
         .map_or(Country::UNKNOWN, Country::from);
     match PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) {
         Ok(NumberLengthType::IsPossible) => MsisdnError::InvalidForCountry { country },
-        Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => {
-            MsisdnError::TooShort
-        }
+        Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => MsisdnError::TooShort,
         Err(ValidationError::InvalidCountryCode) => MsisdnError::UnknownCallingCode,
         Err(ValidationError::InvalidLength) => MsisdnError::Impossible { country },
         Err(ValidationError::TooLong) => MsisdnError::TooLong,

@@ -40,10 +40,7 @@ impl Reading {
         let number = strip_prefix_ignoring_case(text, "tel:").unwrap_or(text);
         let (number, parameters) = number.split_once(';').unwrap_or((number, ""));
         let mut reading = Self::scan(number)?;
-        for parameter in parameters
-            .split(';')
-            .filter(|parameter| !parameter.is_empty())
-        {
+        for parameter in parameters.split(';').filter(|parameter| !parameter.is_empty()) {
             reading.apply(parameter)?;
         }
         if reading.digits.len() > DIGITS_MAX {
@@ -56,21 +53,12 @@ impl Reading {
     pub(super) fn without_trunk_zero(&self) -> Option<Self> {
         let mut digits = self.digits.clone();
         digits.remove(self.trunk_zero?);
-        Some(Self {
-            digits,
-            trunk_zero: None,
-            ..*self
-        })
+        Some(Self { digits, trunk_zero: None, ..*self })
     }
 
     fn scan(text: &str) -> Result<Self, MsisdnError> {
         let digits = String::with_capacity(DIGITS_MAX);
-        let mut reading = Self {
-            digits,
-            plus: false,
-            area_code_first: false,
-            trunk_zero: None,
-        };
+        let mut reading = Self { digits, plus: false, area_code_first: false, trunk_zero: None };
         let mut opened = None;
         let mut rest = text.chars();
         loop {
@@ -93,17 +81,12 @@ impl Reading {
                 break;
             }
         }
-        if reading.digits.is_empty() {
-            Err(MsisdnError::NotANumber)
-        } else {
-            Ok(reading)
-        }
+        if reading.digits.is_empty() { Err(MsisdnError::NotANumber) } else { Ok(reading) }
     }
 
     /// A lone zero in parentheses, behind other digits, is a trunk zero.
     fn close(&mut self, opened: Option<usize>) {
-        let lone_zero = opened
-            .filter(|at| *at > 0 && self.digits.len() == at + 1 && self.digits.ends_with('0'));
+        let lone_zero = opened.filter(|at| *at > 0 && self.digits.len() == at + 1 && self.digits.ends_with('0'));
         self.trunk_zero = self.trunk_zero.or(lone_zero);
     }
 
@@ -112,14 +95,10 @@ impl Reading {
         let number = ["extension", "extn", "ext", "x", "ｘ"]
             .iter()
             .find_map(|mark| strip_prefix_ignoring_case(text, mark))
-            .map(|number| {
-                number.trim_start_matches(|c| is_blank(c) || matches!(c, '.' | ':' | '='))
-            });
+            .map(|number| number.trim_start_matches(|c| is_blank(c) || matches!(c, '.' | ':' | '=')));
         let digits = number.filter(|number| number.chars().all(|c| decimal_digit(c).is_some()));
         let length = digits.map_or(0, |digits| digits.chars().count());
-        if self.digits.len() < DIGITS_BEFORE_EXTENSION_MIN
-            || !(1..=EXTENSION_DIGITS_MAX).contains(&length)
-        {
+        if self.digits.len() < DIGITS_BEFORE_EXTENSION_MIN || !(1..=EXTENSION_DIGITS_MAX).contains(&length) {
             return Err(MsisdnError::NotANumber);
         }
         Ok(())
@@ -152,12 +131,7 @@ fn is_plus(c: char) -> bool {
 }
 
 fn is_separator(c: char) -> bool {
-    is_blank(c)
-        || is_dash(c)
-        || matches!(
-            c,
-            '.' | '/' | '[' | ']' | '~' | '․' | '·' | '⁄' | '∕' | '〜'
-        )
+    is_blank(c) || is_dash(c) || matches!(c, '.' | '/' | '[' | ']' | '~' | '․' | '·' | '⁄' | '∕' | '〜')
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

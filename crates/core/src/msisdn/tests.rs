@@ -14,11 +14,7 @@ fn country(code: &str) -> Option<Country> {
 
 fn parsed(text: &str, default: &str) -> Result<(String, String, NumberType), MsisdnError> {
     let number = Msisdn::parse(text, country(default))?;
-    Ok((
-        number.expose(),
-        number.country().to_string(),
-        number.number_type(),
-    ))
+    Ok((number.expose(), number.country().to_string(), number.number_type()))
 }
 
 fn assert_reads(cases: &[(&str, &str, &str, &str, NumberType)]) {
@@ -30,24 +26,16 @@ fn assert_reads(cases: &[(&str, &str, &str, &str, NumberType)]) {
 
 fn assert_refused(cases: &[(&str, &str, MsisdnError)]) {
     for (text, default, error) in cases {
-        assert_eq!(
-            parsed(text, default),
-            Err(*error),
-            "{text:?} from {default:?}"
-        );
+        assert_eq!(parsed(text, default), Err(*error), "{text:?} from {default:?}");
     }
 }
 
 fn invalid_for(code: &str) -> MsisdnError {
-    MsisdnError::InvalidForCountry {
-        country: Country::parse(code).unwrap(),
-    }
+    MsisdnError::InvalidForCountry { country: Country::parse(code).unwrap() }
 }
 
 fn impossible_for(code: &str) -> MsisdnError {
-    MsisdnError::Impossible {
-        country: Country::parse(code).unwrap(),
-    }
+    MsisdnError::Impossible { country: Country::parse(code).unwrap() }
 }
 
 #[test]
@@ -69,13 +57,7 @@ fn numbering_plans_with_traps_are_read_right() {
         ("8 (911) 123-45-67", "RU", "+79111234567", "RU", Mobile),
         ("+1 876 555 1234", "", "+18765551234", "JM", Mobile),
         ("+1 658 555 1234", "", "+16585551234", "JM", FixedLine),
-        (
-            "+1 808 555 5555",
-            "",
-            "+18085555555",
-            "US",
-            FixedLineOrMobile,
-        ),
+        ("+1 808 555 5555", "", "+18085555555", "US", FixedLineOrMobile),
         ("+44 7781 123456", "", "+447781123456", "GG", Mobile),
         ("+44 1481 960194", "", "+441481960194", "GG", FixedLine),
     ]);
@@ -86,62 +68,14 @@ fn latin_american_mobiles_lose_their_old_prefixes() {
     use NumberType::{FixedLineOrMobile, Mobile};
     assert_reads(&[
         // Mexico dropped the 1; Brazil and Argentina as the library does.
-        (
-            "+52 1 55 1234 5678",
-            "",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "+52 044 55 1234 5678",
-            "",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "+52 55 1234 5678",
-            "",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "5215512345678",
-            "",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "52 1 55 1234 5678",
-            "MX",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "044 55 1234 5678",
-            "MX",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "045 55 1234 5678",
-            "MX",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
-        (
-            "01 55 1234 5678",
-            "MX",
-            "+525512345678",
-            "MX",
-            FixedLineOrMobile,
-        ),
+        ("+52 1 55 1234 5678", "", "+525512345678", "MX", FixedLineOrMobile),
+        ("+52 044 55 1234 5678", "", "+525512345678", "MX", FixedLineOrMobile),
+        ("+52 55 1234 5678", "", "+525512345678", "MX", FixedLineOrMobile),
+        ("5215512345678", "", "+525512345678", "MX", FixedLineOrMobile),
+        ("52 1 55 1234 5678", "MX", "+525512345678", "MX", FixedLineOrMobile),
+        ("044 55 1234 5678", "MX", "+525512345678", "MX", FixedLineOrMobile),
+        ("045 55 1234 5678", "MX", "+525512345678", "MX", FixedLineOrMobile),
+        ("01 55 1234 5678", "MX", "+525512345678", "MX", FixedLineOrMobile),
         ("+55 11 91234-5678", "", "+5511912345678", "BR", Mobile),
         ("0 15 11 91234-5678", "BR", "+5511912345678", "BR", Mobile),
         ("+54 9 11 1234-5678", "", "+5491112345678", "AR", Mobile),
@@ -209,11 +143,7 @@ fn human_forms_are_normalised() {
         "+41791234567x123",
         "[41] 79~123 45 67",
     ] {
-        assert_eq!(
-            parsed(text, ""),
-            Ok(("+41791234567".into(), "CH".into(), NumberType::Mobile)),
-            "{text:?}"
-        );
+        assert_eq!(parsed(text, ""), Ok(("+41791234567".into(), "CH".into(), NumberType::Mobile)), "{text:?}");
         assert!(!Msisdn::parse(text, None).unwrap().is_test());
     }
 }
@@ -225,34 +155,10 @@ fn national_forms_need_their_country() {
         ("079 123 45 67", "CH", "+41791234567", "CH", Mobile),
         ("٠٧٩١٢٣٤٥٦٧", "CH", "+41791234567", "CH", Mobile),
         ("79 123 45 67", "CH", "+41791234567", "CH", Mobile),
-        (
-            "tel:0791234567;phone-context=example.com",
-            "CH",
-            "+41791234567",
-            "CH",
-            Mobile,
-        ),
-        (
-            "1-808-555-5555",
-            "US",
-            "+18085555555",
-            "US",
-            FixedLineOrMobile,
-        ),
-        (
-            "(808) 555-5555",
-            "US",
-            "+18085555555",
-            "US",
-            FixedLineOrMobile,
-        ),
-        (
-            "(808) 555-5555 x12",
-            "US",
-            "+18085555555",
-            "US",
-            FixedLineOrMobile,
-        ),
+        ("tel:0791234567;phone-context=example.com", "CH", "+41791234567", "CH", Mobile),
+        ("1-808-555-5555", "US", "+18085555555", "US", FixedLineOrMobile),
+        ("(808) 555-5555", "US", "+18085555555", "US", FixedLineOrMobile),
+        ("(808) 555-5555 x12", "US", "+18085555555", "US", FixedLineOrMobile),
         // The country's own calling code without a plus.
         ("41791234567", "CH", "+41791234567", "CH", Mobile),
         // A number with its own calling code does not care about the default.
@@ -262,17 +168,8 @@ fn national_forms_need_their_country() {
         ("41791234567", "ZZ", "+41791234567", "CH", Mobile),
     ]);
     // The last two would be valid in Egypt and Thailand, if parentheses meant nothing.
-    for text in [
-        "079 123 45 67",
-        "(808) 555-5555",
-        "8 (911) 123-45-67",
-        "(201) 555-0123",
-        "（664） 492-3452",
-    ] {
-        assert_refused(&[
-            (text, "", MsisdnError::NoCountry),
-            (text, "ZZ", MsisdnError::NoCountry),
-        ]);
+    for text in ["079 123 45 67", "(808) 555-5555", "8 (911) 123-45-67", "(201) 555-0123", "（664） 492-3452"] {
+        assert_refused(&[(text, "", MsisdnError::NoCountry), (text, "ZZ", MsisdnError::NoCountry)]);
     }
 }
 
@@ -301,13 +198,7 @@ fn a_trunk_zero_goes_where_the_plan_has_none() {
     assert_reads(&[
         ("+39 (0)347 123 4567", "", "+393471234567", "IT", Mobile),
         ("+34 (0)91 234 56 78", "", "+34912345678", "ES", FixedLine),
-        (
-            "+1 (0) 808 555 5555",
-            "",
-            "+18085555555",
-            "US",
-            FixedLineOrMobile,
-        ),
+        ("+1 (0) 808 555 5555", "", "+18085555555", "US", FixedLineOrMobile),
         ("+44 (0)7781 123456", "", "+447781123456", "GG", Mobile),
         ("0044 (0)7781 123456", "FR", "+447781123456", "GG", Mobile),
     ]);
@@ -385,10 +276,7 @@ fn what_is_no_number_is_told_apart_from_a_wrong_one() {
         "五五五",
         "+41791234567\0",
     ] {
-        assert_refused(&[
-            (text, "", MsisdnError::NotANumber),
-            (text, "CH", MsisdnError::NotANumber),
-        ]);
+        assert_refused(&[(text, "", MsisdnError::NotANumber), (text, "CH", MsisdnError::NotANumber)]);
     }
 }
 
@@ -408,21 +296,12 @@ fn errors_never_echo_the_number_and_say_what_to_do() {
         let error = Msisdn::parse(text, country(default)).unwrap_err();
         assert!(fixes.insert(error.fix()), "{error:?} has a fix of its own");
         let shown = format!("{error} {error:?} {}", error.fix());
-        for run in text
-            .split(|c: char| !c.is_ascii_digit())
-            .filter(|run| run.len() > 2)
-        {
+        for run in text.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() > 2) {
             assert!(!shown.contains(run), "{shown}");
         }
     }
-    assert_eq!(
-        invalid_for("US").to_string(),
-        "there are no such numbers in US"
-    );
-    assert_eq!(
-        invalid_for("ZZ").to_string(),
-        "there are no such numbers in this international service"
-    );
+    assert_eq!(invalid_for("US").to_string(), "there are no such numbers in US");
+    assert_eq!(invalid_for("ZZ").to_string(), "there are no such numbers in this international service");
 }
 
 #[test]
@@ -439,28 +318,13 @@ fn numbers_reserved_for_fiction_are_valid_test_numbers() {
     ] {
         let number = Msisdn::parse(text, country(default)).unwrap();
         assert!(number.is_test(), "{text}");
-        assert_eq!(
-            (number.country().as_str(), number.number_type()),
-            ("GB", NumberType::Mobile)
-        );
+        assert_eq!((number.country().as_str(), number.number_type()), ("GB", NumberType::Mobile));
         assert_eq!(Msisdn::parse(&number.expose(), None), Ok(number));
     }
-    for text in [
-        "+44 7700 899999",
-        "+44 7700 901000",
-        "+44 7700 90012",
-        "+44 7700 9001234",
-    ] {
-        assert!(
-            !Msisdn::parse(text, None).is_ok_and(|number| number.is_test()),
-            "{text}"
-        );
+    for text in ["+44 7700 899999", "+44 7700 901000", "+44 7700 90012", "+44 7700 9001234"] {
+        assert!(!Msisdn::parse(text, None).is_ok_and(|number| number.is_test()), "{text}");
     }
-    assert!(
-        Msisdn::restore("+447700900042", Country::GB)
-            .unwrap()
-            .is_test()
-    );
+    assert!(Msisdn::restore("+447700900042", Country::GB).unwrap().is_test());
 }
 
 #[test]
@@ -495,10 +359,7 @@ fn restoring_takes_e164_only_and_knows_no_type() {
     for text in ["+41791234567", "41791234567"] {
         let stored = Msisdn::restore(text, fresh.country()).unwrap();
         assert_eq!(stored, fresh);
-        assert_eq!(
-            (stored.country(), stored.number_type()),
-            (fresh.country(), NumberType::Unknown)
-        );
+        assert_eq!((stored.country(), stored.number_type()), (fresh.country(), NumberType::Unknown));
         assert_eq!(stored.expose(), "+41791234567");
         assert_eq!(stored.expose_digits(), "41791234567");
         assert_eq!(stored.digits(), 41_791_234_567);
@@ -525,10 +386,7 @@ fn equality_order_and_hash_are_those_of_the_digits() {
     let high = Msisdn::restore("+447700900000", Country::UNKNOWN).unwrap();
     assert_eq!(low, same);
     assert!(low < high && high > same);
-    assert_eq!(
-        [low, same, high].into_iter().collect::<HashSet<_>>().len(),
-        2
-    );
+    assert_eq!([low, same, high].into_iter().collect::<HashSet<_>>().len(), 2);
     assert!(size_of::<Msisdn>() <= 24);
 }
 
@@ -538,21 +396,9 @@ fn prefixes_match_from_the_first_digit() {
     for prefix in ["4", "41", "+41", "4179", "41791234567"] {
         assert!(number.has_prefix(prefix), "{prefix}");
     }
-    for prefix in [
-        "",
-        "+",
-        "++41",
-        "0",
-        "041",
-        "42",
-        "79",
-        "417912345678",
-        "4 1",
-        "41x",
-        "-41",
-        "٤١",
-        "99999999999999999999",
-    ] {
+    for prefix in
+        ["", "+", "++41", "0", "041", "42", "79", "417912345678", "4 1", "41x", "-41", "٤١", "99999999999999999999"]
+    {
         assert!(!number.has_prefix(prefix), "{prefix}");
     }
 }
@@ -572,37 +418,22 @@ static EXAMPLES: LazyLock<Vec<rlibphonenumber::PhoneNumber>> = LazyLock::new(|| 
         PhoneNumberType::VoiceMail,
     ];
     let util = &PHONE_NUMBER_UTIL;
-    let regions = util
-        .get_supported_regions()
-        .filter(|region| util.get_country_code_for_region(*region).is_some());
+    let regions = util.get_supported_regions().filter(|region| util.get_country_code_for_region(*region).is_some());
     let examples = regions.flat_map(|region| {
-        kinds.into_iter().filter_map(move |kind| {
-            util.get_example_number_for_type_and_region(region, kind)
-                .ok()
-        })
+        kinds.into_iter().filter_map(move |kind| util.get_example_number_for_type_and_region(region, kind).ok())
     });
     let global = util.get_supported_global_network_calling_codes();
     let global = global.filter_map(|code| util.get_example_number_for_non_geo_entity(code).ok());
-    examples
-        .chain(global)
-        .filter(|number| util.is_valid_number(number))
-        .collect()
+    examples.chain(global).filter(|number| util.is_valid_number(number)).collect()
 });
 
 fn e164(number: &rlibphonenumber::PhoneNumber) -> String {
-    PHONE_NUMBER_UTIL
-        .format(number, PhoneNumberFormat::E164)
-        .into_owned()
+    PHONE_NUMBER_UTIL.format(number, PhoneNumberFormat::E164).into_owned()
 }
 
 /// Examples of E.164's length in E.164 form.
-static VALID: LazyLock<Vec<String>> = LazyLock::new(|| {
-    EXAMPLES
-        .iter()
-        .map(e164)
-        .filter(|text| text.len() <= DIGITS_MAX + 1)
-        .collect()
-});
+static VALID: LazyLock<Vec<String>> =
+    LazyLock::new(|| EXAMPLES.iter().map(e164).filter(|text| text.len() <= DIGITS_MAX + 1).collect());
 
 #[test]
 fn every_example_of_every_country_is_read_as_the_library_reads_it() {
@@ -617,30 +448,14 @@ fn every_example_of_every_country_is_read_as_the_library_reads_it() {
         assert_eq!(number.expose(), text);
         let region = PHONE_NUMBER_UTIL.get_region_for_number(example).unwrap();
         assert_eq!(number.country(), Country::from(region), "{text}");
-        assert_eq!(
-            number.number_type(),
-            PHONE_NUMBER_UTIL.get_number_type(example).into(),
-            "{text}"
-        );
+        assert_eq!(number.number_type(), PHONE_NUMBER_UTIL.get_number_type(example).into(), "{text}");
         for format in [PhoneNumberFormat::International, PhoneNumberFormat::RFC3966] {
-            assert_eq!(
-                Msisdn::parse(&PHONE_NUMBER_UTIL.format(example, format), None),
-                Ok(number),
-                "{text}"
-            );
+            assert_eq!(Msisdn::parse(&PHONE_NUMBER_UTIL.format(example, format), None), Ok(number), "{text}");
         }
-        assert_eq!(
-            Msisdn::parse(&number.expose_digits(), None),
-            Ok(number),
-            "{text}"
-        );
+        assert_eq!(Msisdn::parse(&number.expose_digits(), None), Ok(number), "{text}");
         let national = PHONE_NUMBER_UTIL.format(example, PhoneNumberFormat::National);
         if PHONE_NUMBER_UTIL.parse(&*national, Some(region)).as_ref() == Ok(example) {
-            assert_eq!(
-                Msisdn::parse(&national, Some(region.into())),
-                Ok(number),
-                "{national} in {region}"
-            );
+            assert_eq!(Msisdn::parse(&national, Some(region.into())), Ok(number), "{national} in {region}");
         }
     }
 }
@@ -675,23 +490,12 @@ fn styles() -> impl Strategy<Value = Style> {
     let before = select(vec!["", " ", "\t", "\u{A0}", "\u{202A}", "tel:", "Tel: "]);
     let plus = select(vec!["+", "＋", "00", "00 ", "+ ", "", "00-"]);
     let script = select(vec![0x30, 0x30, 0x30, 0x660, 0x6F0, 0x966, 0xFF10]);
-    let separator = select(vec![
-        " ", "-", ".", "/", "\u{A0}", "\u{2011}", "\u{202F}", "(", ")", " - ", "．", "‐",
-    ]);
+    let separator = select(vec![" ", "-", ".", "/", "\u{A0}", "\u{2011}", "\u{202F}", "(", ")", " - ", "．", "‐"]);
     let places = proptest::collection::vec(1..15_usize, 0..4);
-    let after = select(vec![
-        "", " ", "\n", "\u{202C}", ";ext=7", " ext 7", " x7", " ext. 12", "x99",
-    ]);
-    (before, plus, script, separator, places, after).prop_map(
-        |(before, plus, script, separator, places, after)| Style {
-            before,
-            plus,
-            script,
-            separator,
-            places,
-            after,
-        },
-    )
+    let after = select(vec!["", " ", "\n", "\u{202C}", ";ext=7", " ext 7", " x7", " ext. 12", "x99"]);
+    (before, plus, script, separator, places, after).prop_map(|(before, plus, script, separator, places, after)| {
+        Style { before, plus, script, separator, places, after }
+    })
 }
 
 proptest! {
@@ -709,21 +513,12 @@ proptest! {
 
 fn texts() -> impl Strategy<Value = String> {
     let bytes = any::<Vec<u8>>().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    prop_oneof![
-        bytes,
-        any::<String>(),
-        "[+0-9 ()x;=.et:/-]{0,40}",
-        "(\\+|00|0|011)?[0-9]{3,18}"
-    ]
+    prop_oneof![bytes, any::<String>(), "[+0-9 ()x;=.et:/-]{0,40}", "(\\+|00|0|011)?[0-9]{3,18}"]
 }
 
 fn defaults() -> impl Strategy<Value = Option<Country>> {
-    let codes = [
-        "US", "GB", "DE", "IT", "MX", "AR", "BR", "AU", "RU", "CI", "JP", "SM", "ZZ",
-    ];
-    proptest::option::of(proptest::sample::select(
-        codes.map(|code| Country::parse(code).unwrap()).to_vec(),
-    ))
+    let codes = ["US", "GB", "DE", "IT", "MX", "AR", "BR", "AU", "RU", "CI", "JP", "SM", "ZZ"];
+    proptest::option::of(proptest::sample::select(codes.map(|code| Country::parse(code).unwrap()).to_vec()))
 }
 
 proptest! {

@@ -201,7 +201,12 @@ pub enum What {
 
 impl What {
     /// A receipt's line.
-    pub fn receipt(provider: &ProviderName, state: &DeliveryState, code: Option<String>, their_time: Option<UnixMs>) -> Self {
+    pub fn receipt(
+        provider: &ProviderName,
+        state: &DeliveryState,
+        code: Option<String>,
+        their_time: Option<UnixMs>,
+    ) -> Self {
         let state = match state {
             DeliveryState::Unrecognised(raw) => raw.clone(),
             known @ (DeliveryState::Delivered

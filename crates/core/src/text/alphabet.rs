@@ -2,13 +2,12 @@
 
 /// The default alphabet by code; 0x1B is the escape to [`EXTENSION`].
 const BASIC: [char; 128] = [
-    '@', '£', '$', '¥', 'è', 'é', 'ù', 'ì', 'ò', 'Ç', '\n', 'Ø', 'ø', '\r', 'Å', 'å', 'Δ', '_',
-    'Φ', 'Γ', 'Λ', 'Ω', 'Π', 'Ψ', 'Σ', 'Θ', 'Ξ', '\u{1B}', 'Æ', 'æ', 'ß', 'É', ' ', '!', '"', '#',
-    '¤', '%', '&', '\'', '(', ')', '*', '+', ',', '-', '.', '/', '0', '1', '2', '3', '4', '5', '6',
-    '7', '8', '9', ':', ';', '<', '=', '>', '?', '¡', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I',
-    'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'Ä', 'Ö',
-    'Ñ', 'Ü', '§', '¿', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o',
-    'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z', 'ä', 'ö', 'ñ', 'ü', 'à',
+    '@', '£', '$', '¥', 'è', 'é', 'ù', 'ì', 'ò', 'Ç', '\n', 'Ø', 'ø', '\r', 'Å', 'å', 'Δ', '_', 'Φ', 'Γ', 'Λ', 'Ω',
+    'Π', 'Ψ', 'Σ', 'Θ', 'Ξ', '\u{1B}', 'Æ', 'æ', 'ß', 'É', ' ', '!', '"', '#', '¤', '%', '&', '\'', '(', ')', '*', '+',
+    ',', '-', '.', '/', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ':', ';', '<', '=', '>', '?', '¡', 'A', 'B',
+    'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y',
+    'Z', 'Ä', 'Ö', 'Ñ', 'Ü', '§', '¿', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p',
+    'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z', 'ä', 'ö', 'ñ', 'ü', 'à',
 ];
 
 /// The extension table; each costs an escape septet more.
@@ -83,11 +82,7 @@ pub fn decode_gsm7(septets: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(septets.len());
     let mut rest = septets.iter().copied();
     while let Some(code) = rest.next() {
-        text.push(if code == ESCAPE {
-            extended(rest.next()?)?
-        } else {
-            basic(code)?
-        });
+        text.push(if code == ESCAPE { extended(rest.next()?)? } else { basic(code)? });
     }
     Some(text)
 }
@@ -103,9 +98,7 @@ pub fn decode_ucs2(bytes: &[u8]) -> Option<String> {
     if !rest.is_empty() {
         return None;
     }
-    char::decode_utf16(units.iter().map(|unit| u16::from_be_bytes(*unit)))
-        .collect::<Result<_, _>>()
-        .ok()
+    char::decode_utf16(units.iter().map(|unit| u16::from_be_bytes(*unit))).collect::<Result<_, _>>().ok()
 }
 
 fn basic(code: u8) -> Option<char> {
@@ -116,10 +109,7 @@ fn extended(code: u8) -> Option<char> {
     if code == ESCAPE {
         return Some(' ');
     }
-    EXTENSION
-        .iter()
-        .find(|(extension, _)| *extension == code)
-        .map_or_else(|| basic(code), |(_, c)| Some(*c))
+    EXTENSION.iter().find(|(extension, _)| *extension == code).map_or_else(|| basic(code), |(_, c)| Some(*c))
 }
 
 const fn beyond_ascii(c: char) -> u8 {
@@ -218,24 +208,16 @@ mod tests {
     #[test]
     fn nothing_else_has_a_code() {
         let all = alphabet();
-        let coded = (0..=0x0010_FFFF)
-            .filter_map(char::from_u32)
-            .filter(|c| Septets::of(*c).is_some())
-            .count();
+        let coded = (0..=0x0010_FFFF).filter_map(char::from_u32).filter(|c| Septets::of(*c).is_some()).count();
         assert_eq!(coded, all.len());
-        for c in [
-            '`', '\t', '\u{1B}', 'ç', 'Α', '’', '\u{A0}', 'š', '中', '🔑',
-        ] {
+        for c in ['`', '\t', '\u{1B}', 'ç', 'Α', '’', '\u{A0}', 'š', '中', '🔑'] {
             assert_eq!(encode_gsm7(&c.to_string()), None, "{c:?}");
         }
     }
 
     #[test]
     fn well_known_codes_are_where_the_standard_puts_them() {
-        assert_eq!(
-            encode_gsm7("@$_Çà").unwrap(),
-            [0x00, 0x02, 0x11, 0x09, 0x7F]
-        );
+        assert_eq!(encode_gsm7("@$_Çà").unwrap(), [0x00, 0x02, 0x11, 0x09, 0x7F]);
         assert_eq!(encode_gsm7("[]").unwrap(), [0x1B, 0x3C, 0x1B, 0x3E]);
         assert_eq!(encode_gsm7("\u{0C}").unwrap(), [0x1B, 0x0A]);
     }

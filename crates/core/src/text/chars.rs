@@ -2,14 +2,12 @@
 
 /// Code points of every decimal digit zero (general category Nd, Unicode 17); each is followed by its one to nine.
 const ZEROS: [u32; 77] = [
-    0x0030, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6,
-    0x0D66, 0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80,
-    0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0,
-    0xFF10, 0x104A0, 0x10D30, 0x10D40, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450,
-    0x114D0, 0x11650, 0x116C0, 0x116D0, 0x116DA, 0x11730, 0x118E0, 0x11950, 0x11BF0, 0x11C50,
-    0x11D50, 0x11DA0, 0x11DE0, 0x11F50, 0x16130, 0x16A60, 0x16AC0, 0x16B50, 0x16D70, 0x1CCF0,
-    0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E5F1, 0x1E950,
-    0x1FBF0,
+    0x0030, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6,
+    0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
+    0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x10D40, 0x11066,
+    0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x116D0, 0x116DA, 0x11730, 0x118E0,
+    0x11950, 0x11BF0, 0x11C50, 0x11D50, 0x11DA0, 0x11DE0, 0x11F50, 0x16130, 0x16A60, 0x16AC0, 0x16B50, 0x16D70,
+    0x1CCF0, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E5F1, 0x1E950, 0x1FBF0,
 ];
 
 /// The ASCII form of a decimal digit of any script.
@@ -46,10 +44,7 @@ pub(crate) const fn is_invisible(c: char) -> bool {
 
 /// Hyphens, dashes and minus signs of all widths.
 pub(crate) const fn is_dash(c: char) -> bool {
-    matches!(
-        c,
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' | '\u{FF0D}'
-    )
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' | '\u{FF0D}')
 }
 
 /// The ASCII character that a full-width one stands for; any other character is itself.
@@ -70,12 +65,7 @@ mod tests {
             for value in 0..10 {
                 let c = char::from_u32(zero + value).unwrap();
                 assert!(c.is_numeric(), "U+{:04X}", u32::from(c));
-                assert_eq!(
-                    decimal_digit(c),
-                    char::from_digit(value, 10),
-                    "U+{:04X}",
-                    u32::from(c)
-                );
+                assert_eq!(decimal_digit(c), char::from_digit(value, 10), "U+{:04X}", u32::from(c));
             }
         }
         assert!(ZEROS.is_sorted());
@@ -83,31 +73,14 @@ mod tests {
 
     #[test]
     fn numbers_that_are_not_decimal_digits_have_none() {
-        for c in [
-            '²',
-            '½',
-            'Ⅷ',
-            '①',
-            '一',
-            '〇',
-            'O',
-            'l',
-            '\0',
-            '/',
-            ':',
-            '\u{66A}',
-            '\u{10FFFF}',
-        ] {
+        for c in ['²', '½', 'Ⅷ', '①', '一', '〇', 'O', 'l', '\0', '/', ':', '\u{66A}', '\u{10FFFF}'] {
             assert_eq!(decimal_digit(c), None, "{c:?}");
         }
     }
 
     #[test]
     fn full_width_characters_become_ascii() {
-        assert_eq!(
-            "（＋４９～）Ａｚ！".chars().map(narrow).collect::<String>(),
-            "(+49~)Az!"
-        );
+        assert_eq!("（＋４９～）Ａｚ！".chars().map(narrow).collect::<String>(), "(+49~)Az!");
         assert_eq!("é中".chars().map(narrow).collect::<String>(), "é中");
     }
 

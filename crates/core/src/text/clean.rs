@@ -48,21 +48,13 @@ const fn plain(c: char) -> Option<&'static str> {
         '“' | '”' | '„' | '‟' | '″' | '‶' | '«' | '»' | '〝' | '〞' | '＂' => "\"",
         '‹' => "<",
         '›' => ">",
-        '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '⁃' | '﹘' | '﹣' | '－' => {
-            "-"
-        }
+        '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '⁃' | '﹘' | '﹣' | '－' => "-",
         '…' => "...",
         '‥' => "..",
         '․' => ".",
         '•' | '‣' => "*",
         '⁄' | '∕' => "/",
-        '\t'
-        | '\u{A0}'
-        | '\u{1680}'
-        | '\u{2000}'..='\u{200A}'
-        | '\u{202F}'
-        | '\u{205F}'
-        | '\u{3000}' => " ",
+        '\t' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' => " ",
         _ => return None,
     })
 }
@@ -78,10 +70,7 @@ mod tests {
     fn typographic_punctuation_fits_gsm() {
         let text = "‘Ihr’ “Code” „ist“ «hier» – jetzt — oder‑nie… 10\u{202F}000\u{A0}€ • ‹ja›\u{2009}⁄\u{3000}`x´";
         let plain = smart_punctuation(text);
-        assert_eq!(
-            plain,
-            "'Ihr' \"Code\" \"ist\" \"hier\" - jetzt - oder-nie... 10 000 € * <ja> / 'x'"
-        );
+        assert_eq!(plain, "'Ihr' \"Code\" \"ist\" \"hier\" - jetzt - oder-nie... 10 000 € * <ja> / 'x'");
         assert_eq!(segment(&plain).encoding, Encoding::Gsm7);
     }
 

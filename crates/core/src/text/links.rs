@@ -36,8 +36,8 @@ pub fn contains_link(text: &str) -> bool {
 
 /// Schemes that handsets follow without `//`.
 const SCHEMES: [&str; 14] = [
-    "facetime", "ftp", "geo", "http", "https", "mailto", "mms", "mmsto", "sip", "skype", "sms",
-    "smsto", "tel", "whatsapp",
+    "facetime", "ftp", "geo", "http", "https", "mailto", "mms", "mmsto", "sip", "skype", "sms", "smsto", "tel",
+    "whatsapp",
 ];
 
 /// Stands for `。` and `｡`: a dot to a browser, the end of a sentence to a reader.
@@ -84,11 +84,7 @@ impl Folded {
 
     /// How many characters from `index` on satisfy `accept`.
     fn run(&self, index: usize, accept: impl Fn(char) -> bool) -> usize {
-        self.0
-            .iter()
-            .skip(index)
-            .take_while(|c| accept(**c))
-            .count()
+        self.0.iter().skip(index).take_while(|c| accept(**c)).count()
     }
 
     /// Whether the colon at `index` ends a scheme that a handset follows.
@@ -100,17 +96,10 @@ impl Folded {
         if next.is_none_or(char::is_whitespace) {
             return false;
         }
-        let before = self
-            .0
-            .iter()
-            .take(index)
-            .rev()
-            .take_while(|c| c.is_ascii_alphabetic());
+        let before = self.0.iter().take(index).rev().take_while(|c| c.is_ascii_alphabetic());
         let mut word: Vec<char> = before.copied().collect();
         word.reverse();
-        SCHEMES
-            .iter()
-            .any(|scheme| scheme.chars().eq(word.iter().copied()))
+        SCHEMES.iter().any(|scheme| scheme.chars().eq(word.iter().copied()))
     }
 
     /// Whether the dot at `index` joins the labels of a domain: `label.tld`, where the last label begins with two letters
@@ -129,13 +118,8 @@ impl Folded {
             return self.run(after, |c| c.is_ascii_alphabetic()) >= 2;
         }
         let www = index >= 3 && (1..=3).all(|back| self.at(index - back) == Some('w'));
-        let punycode = "xn--"
-            .chars()
-            .enumerate()
-            .all(|(offset, c)| self.at(after + offset) == Some(c));
-        punycode
-            || self.run(after, char::is_alphabetic) >= 2
-            || (www && self.run(after, char::is_alphanumeric) > 0)
+        let punycode = "xn--".chars().enumerate().all(|(offset, c)| self.at(after + offset) == Some(c));
+        punycode || self.run(after, char::is_alphabetic) >= 2 || (www && self.run(after, char::is_alphanumeric) > 0)
     }
 
     /// Whether a path that opens the text could complete the template's own domain.
@@ -145,11 +129,7 @@ impl Folded {
 
     fn digits_at(&self, index: usize) -> Digits {
         let plus = self.at(index) == Some('+');
-        let start = if plus {
-            index + 1 + self.run(index + 1, is_separator).min(SEPARATORS_MAX)
-        } else {
-            index
-        };
+        let start = if plus { index + 1 + self.run(index + 1, is_separator).min(SEPARATORS_MAX) } else { index };
         if !self.is_digit(start) {
             return Digits::None;
         }
@@ -157,16 +137,8 @@ impl Folded {
             return Digits::Harmless { end };
         }
         let (count, end) = self.digit_run(start);
-        let digits_min = if plus {
-            PLUS_DIGITS_MIN
-        } else {
-            PHONE_DIGITS_MIN
-        };
-        if count >= digits_min || self.is_ip_address(start) {
-            Digits::Linked
-        } else {
-            Digits::Harmless { end }
-        }
+        let digits_min = if plus { PLUS_DIGITS_MIN } else { PHONE_DIGITS_MIN };
+        if count >= digits_min || self.is_ip_address(start) { Digits::Linked } else { Digits::Harmless { end } }
     }
 
     /// Digits of the run from `start` on, separators between them allowed, and where it ends.
@@ -202,17 +174,14 @@ impl Folded {
     fn date_ends(&self, start: usize) -> Option<usize> {
         let end = self.date_shape_ends(start)?;
         let next = end + self.run(end, is_separator).min(SEPARATORS_MAX);
-        let clear =
-            !self.is_digit(next) || self.is_time(next) || self.date_shape_ends(next).is_some();
+        let clear = !self.is_digit(next) || self.is_time(next) || self.date_shape_ends(next).is_some();
         clear.then_some(end)
     }
 
     /// `2026-11-24`, `24.11.2026`, `11/24/2026` and the like.
     fn date_shape_ends(&self, start: usize) -> Option<usize> {
         let (first, second_at) = self.number_at(start)?;
-        let separator = self
-            .at(second_at)
-            .filter(|c| matches!(c, '-' | '.' | '/'))?;
+        let separator = self.at(second_at).filter(|c| matches!(c, '-' | '.' | '/'))?;
         let (second, end) = self.number_at(second_at + 1)?;
         let (third, end) = (self.at(end) == Some(separator)).then(|| self.number_at(end + 1))??;
         let is_year = |number: u32| (1900..2100).contains(&number);
@@ -231,18 +200,8 @@ impl Folded {
     /// A number of at most four digits and where it ends.
     fn number_at(&self, start: usize) -> Option<(u32, usize)> {
         let digits = self.run(start, |c| c.is_ascii_digit());
-        let value = self
-            .0
-            .iter()
-            .skip(start)
-            .take(digits)
-            .filter_map(|c| c.to_digit(10));
-        (1..=4).contains(&digits).then(|| {
-            (
-                value.fold(0, |number, digit| number * 10 + digit),
-                start + digits,
-            )
-        })
+        let value = self.0.iter().skip(start).take(digits).filter_map(|c| c.to_digit(10));
+        (1..=4).contains(&digits).then(|| (value.fold(0, |number, digit| number * 10 + digit), start + digits))
     }
 }
 
@@ -387,24 +346,8 @@ mod tests {
 
     #[test]
     fn invisible_characters_hide_nothing() {
-        for hidden in [
-            '\u{200B}',
-            '\u{200D}',
-            '\u{AD}',
-            '\u{202E}',
-            '\u{2060}',
-            '\0',
-            '\r',
-            '\u{FE0F}',
-            '\u{E0020}',
-        ] {
-            for link in [
-                "evil.com",
-                "http://x",
-                "+447700900123",
-                "5551234",
-                "xx.xn--p1ai",
-            ] {
+        for hidden in ['\u{200B}', '\u{200D}', '\u{AD}', '\u{202E}', '\u{2060}', '\0', '\r', '\u{FE0F}', '\u{E0020}'] {
+            for link in ["evil.com", "http://x", "+447700900123", "5551234", "xx.xn--p1ai"] {
                 let text: String = link.chars().flat_map(|c| [hidden, c]).collect();
                 assert!(contains_link(&text), "{link} with {hidden:?}");
             }

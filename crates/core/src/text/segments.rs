@@ -82,10 +82,7 @@ pub fn split(text: &str, encoding: Encoding) -> Option<Vec<Part<'_>>> {
             rest = after;
         }
     }
-    parts.push(Part {
-        text: rest,
-        units: total(rest, encoding)?,
-    });
+    parts.push(Part { text: rest, units: total(rest, encoding)? });
     Some(parts)
 }
 
@@ -113,8 +110,7 @@ fn cost(c: char, encoding: Encoding) -> Option<usize> {
 }
 
 fn total(text: &str, encoding: Encoding) -> Option<usize> {
-    text.chars()
-        .try_fold(0, |units, c| Some(units + cost(c, encoding)?))
+    text.chars().try_fold(0, |units, c| Some(units + cost(c, encoding)?))
 }
 
 /// Bytes and units of the longest beginning that fits a part. Only for texts that [`total`] found to be encodable.
@@ -140,23 +136,13 @@ struct Packer {
 
 impl Packer {
     const fn new(encoding: Encoding) -> Self {
-        Self {
-            encoding,
-            units: 0,
-            closed: 0,
-            open_units: 0,
-        }
+        Self { encoding, units: 0, closed: 0, open_units: 0 }
     }
 
     /// As if `count` characters of one unit had been pushed.
     const fn after_singles(encoding: Encoding, count: usize) -> Self {
         let closed = count.saturating_sub(1) / encoding.units_part_max();
-        Self {
-            encoding,
-            units: count,
-            closed,
-            open_units: count - closed * encoding.units_part_max(),
-        }
+        Self { encoding, units: count, closed, open_units: count - closed * encoding.units_part_max() }
     }
 
     fn push(&mut self, units: usize) {
@@ -171,16 +157,8 @@ impl Packer {
 
     fn finish(self) -> Segmentation {
         let fits_one = self.units <= self.encoding.units_single_max();
-        let segments = if fits_one {
-            1
-        } else {
-            u16::try_from(self.closed + 1).unwrap_or(u16::MAX)
-        };
-        Segmentation {
-            encoding: self.encoding,
-            units: self.units,
-            segments,
-        }
+        let segments = if fits_one { 1 } else { u16::try_from(self.closed + 1).unwrap_or(u16::MAX) };
+        Segmentation { encoding: self.encoding, units: self.units, segments }
     }
 }
 
@@ -192,50 +170,21 @@ mod tests {
     use crate::text::{decode_gsm7, encode_gsm7};
 
     fn cost_of(text: &str) -> (&'static str, usize, u16) {
-        let Segmentation {
-            encoding,
-            units,
-            segments,
-        } = segment(text);
+        let Segmentation { encoding, units, segments } = segment(text);
         (encoding.as_str(), units, segments)
     }
 
     #[test]
     fn gsm_boundaries() {
-        for (count, segments) in [
-            (0, 1),
-            (1, 1),
-            (160, 1),
-            (161, 2),
-            (306, 2),
-            (307, 3),
-            (459, 3),
-            (460, 4),
-        ] {
-            assert_eq!(
-                cost_of(&"a".repeat(count)),
-                ("gsm7", count, segments),
-                "{count}"
-            );
+        for (count, segments) in [(0, 1), (1, 1), (160, 1), (161, 2), (306, 2), (307, 3), (459, 3), (460, 4)] {
+            assert_eq!(cost_of(&"a".repeat(count)), ("gsm7", count, segments), "{count}");
         }
     }
 
     #[test]
     fn ucs2_boundaries() {
-        for (count, segments) in [
-            (1, 1),
-            (70, 1),
-            (71, 2),
-            (134, 2),
-            (135, 3),
-            (201, 3),
-            (202, 4),
-        ] {
-            assert_eq!(
-                cost_of(&"š".repeat(count)),
-                ("ucs2", count, segments),
-                "{count}"
-            );
+        for (count, segments) in [(1, 1), (70, 1), (71, 2), (134, 2), (135, 3), (201, 3), (202, 4)] {
+            assert_eq!(cost_of(&"š".repeat(count)), ("ucs2", count, segments), "{count}");
         }
     }
 
@@ -251,11 +200,7 @@ mod tests {
         // 306 septets would be two parts if the first could end in half a euro sign.
         let text = format!("{}€{}€", "a".repeat(152), "b".repeat(150));
         assert_eq!(cost_of(&text), ("gsm7", 306, 3));
-        let parts: Vec<_> = split(&text, Encoding::Gsm7)
-            .unwrap()
-            .iter()
-            .map(Part::units)
-            .collect();
+        let parts: Vec<_> = split(&text, Encoding::Gsm7).unwrap().iter().map(Part::units).collect();
         assert_eq!(parts, [152, 152, 2]);
         let text = format!("{}€{}", "a".repeat(151), "b".repeat(153));
         assert_eq!(cost_of(&text), ("gsm7", 306, 2));
@@ -266,10 +211,7 @@ mod tests {
         let text = format!("{}🔑{}", "a".repeat(66), "b".repeat(67));
         assert_eq!(cost_of(&text), ("ucs2", 135, 3));
         let parts = split(&text, Encoding::Ucs2).unwrap();
-        assert_eq!(
-            parts.iter().map(Part::units).collect::<Vec<_>>(),
-            [66, 67, 2]
-        );
+        assert_eq!(parts.iter().map(Part::units).collect::<Vec<_>>(), [66, 67, 2]);
         assert_eq!(parts.get(1).unwrap().expose().chars().next(), Some('🔑'));
     }
 
@@ -277,12 +219,7 @@ mod tests {
     fn one_late_character_recounts_what_came_before() {
         for before in [0, 1, 66, 67, 68, 69, 70, 134, 135, 160, 1000] {
             let text = format!("{}š", "€".repeat(before));
-            let expected = u16::try_from(if before < 70 {
-                1
-            } else {
-                (before + 1).div_ceil(67)
-            })
-            .unwrap();
+            let expected = u16::try_from(if before < 70 { 1 } else { (before + 1).div_ceil(67) }).unwrap();
             assert_eq!(cost_of(&text), ("ucs2", before + 1, expected), "{before}");
         }
     }
@@ -296,14 +233,8 @@ mod tests {
     fn gsm_text_may_be_split_as_ucs2_but_not_the_reverse() {
         assert_eq!(split(&"a".repeat(71), Encoding::Ucs2).unwrap().len(), 2);
         assert_eq!(split("a š", Encoding::Gsm7), None);
-        assert_eq!(
-            split(&format!("{}š", "a".repeat(200)), Encoding::Gsm7),
-            None
-        );
-        assert_eq!(
-            split("", Encoding::Gsm7).unwrap(),
-            [Part { text: "", units: 0 }]
-        );
+        assert_eq!(split(&format!("{}š", "a".repeat(200)), Encoding::Gsm7), None);
+        assert_eq!(split("", Encoding::Gsm7).unwrap(), [Part { text: "", units: 0 }]);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sms_core::{ProviderName, SendError, Submission};
 use sms_core::{Fate, Kind};
+use sms_core::{ProviderName, SendError, Submission};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 

@@ -157,14 +157,7 @@ mod tests {
     }
 
     fn decide(class: Class, route: &RouteTrace, past: &[Tried], error: &SendError) -> Follow {
-        let facts = Facts {
-            class,
-            route,
-            tried: past,
-            now: UnixMs::new(0),
-            expires: UnixMs::new(300_000),
-            dice: 500,
-        };
+        let facts = Facts { class, route, tried: past, now: UnixMs::new(0), expires: UnixMs::new(300_000), dice: 500 };
         follow(error, &facts, |_| true)
     }
 
@@ -268,8 +261,14 @@ mod tests {
     fn a_provider_with_an_open_breaker_is_passed_over() {
         let (route, error) = (route(&["a", "b", "c"]), refused(Kind::Unavailable));
         let past = [tried("a", &error)];
-        let facts =
-            Facts { class: Class::Otp, route: &route, tried: &past, now: UnixMs::new(0), expires: UnixMs::new(9_000), dice: 0 };
+        let facts = Facts {
+            class: Class::Otp,
+            route: &route,
+            tried: &past,
+            now: UnixMs::new(0),
+            expires: UnixMs::new(9_000),
+            dice: 0,
+        };
         assert_eq!(follow(&error, &facts, |p| p.as_str() != "b"), at_once("c"));
     }
 
@@ -277,8 +276,14 @@ mod tests {
     fn a_retry_that_would_come_too_late_is_not_made() {
         let (route, error) = (route(&["a"]), SendError::new(Kind::Unavailable, Fate::NotSent, ""));
         let past = [tried("a", &error)];
-        let facts =
-            Facts { class: Class::Otp, route: &route, tried: &past, now: UnixMs::new(0), expires: UnixMs::new(300), dice: 0 };
+        let facts = Facts {
+            class: Class::Otp,
+            route: &route,
+            tried: &past,
+            now: UnixMs::new(0),
+            expires: UnixMs::new(300),
+            dice: 0,
+        };
         assert_eq!(follow(&error, &facts, |_| true), Follow::End(Status::Expired));
     }
 }

@@ -141,10 +141,7 @@ async fn tenants_cannot_see_each_other() {
     let id = bench.send_and_wait(to("+41791234568"), SOON).await.id;
     let other = sms_core::TenantId::new("other");
     assert!(bench.engine.message(&other, id).await.unwrap().is_none());
-    assert_eq!(
-        bench.engine.cancel(&other, id).await.unwrap(),
-        sms_core::store::CancelOutcome::NotFound
-    );
+    assert_eq!(bench.engine.cancel(&other, id).await.unwrap(), sms_core::store::CancelOutcome::NotFound);
     assert!(!bench.engine.feedback(&other, id, sms_engine::Feedback::Used).await.unwrap());
     assert!(bench.engine.feedback(&tenant(), id, sms_engine::Feedback::Used).await.unwrap());
 }

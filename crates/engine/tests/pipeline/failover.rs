@@ -20,17 +20,14 @@ async fn a_taken_message_is_sent_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_holds_fails_over_at_once() {
-    for reply in [
-        refuse(Kind::Content),
-        refuse(Kind::Account),
-        refuse(Kind::Throttled),
-        refuse(Kind::Unavailable),
-        not_sent(),
-    ] {
+    for reply in
+        [refuse(Kind::Content), refuse(Kind::Account), refuse(Kind::Throttled), refuse(Kind::Unavailable), not_sent()]
+    {
         let bench = Bench::start(Setup::default()).await;
         bench.a.then(&[reply]);
         let record = bench.send_and_wait(otp(), SOON).await;
-        let first = if matches!(reply, Reply::Fail { fate: sms_core::Fate::NotSent, .. }) { "a:not_sent" } else { "a:refused" };
+        let first =
+            if matches!(reply, Reply::Fail { fate: sms_core::Fate::NotSent, .. }) { "a:not_sent" } else { "a:refused" };
         assert_story(&record, Status::Sent, &[first, "b:accepted"]);
         assert_eq!(record.provider.unwrap().as_str(), "b");
     }

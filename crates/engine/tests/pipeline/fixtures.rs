@@ -7,13 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sms_core::store::{Charging, Entry, PurgePolicy, Record, What};
 use sms_core::{
-    Attempt, Body, CallbackError, CallbackRequest, Capabilities, Channel, Class, Clock, Country, DeliveryState, Descriptor,
-    Encoding, Fate, Kind, LimitId, MessageId, OutboundSms, ProviderName, Receipt, ReceiptMode, ReceiptSink as _, SendError,
-    Sender, SmsProvider, Status, Store, Submission, SystemClock, TenantId, UnixMs, Window,
+    Attempt, Body, CallbackError, CallbackRequest, Capabilities, Channel, Class, Clock, Country, DeliveryState,
+    Descriptor, Encoding, Fate, Kind, LimitId, MessageId, OutboundSms, ProviderName, Receipt, ReceiptMode,
+    ReceiptSink as _, SendError, Sender, SmsProvider, Status, Store, Submission, SystemClock, TenantId, UnixMs, Window,
 };
-use sms_engine::plan::{Choice, ClassTtl, Countries, Dimension, Language, Limit, Provider, Rule, Tenant, Webhook, When};
+use sms_engine::plan::{
+    Choice, ClassTtl, Countries, Dimension, Language, Limit, Provider, Rule, Tenant, Webhook, When,
+};
 use sms_engine::{
-    Engine, Parts, Plan, ReceiptQueue, Refusal, SendRequest, Submitted, SystemEntropy, Templates, WebhookCall, WebhookPort,
+    Engine, Parts, Plan, ReceiptQueue, Refusal, SendRequest, Submitted, SystemEntropy, Templates, WebhookCall,
+    WebhookPort,
 };
 use sms_store::MemoryStore;
 use tokio::time::Instant;
@@ -242,8 +245,7 @@ impl Bench {
     }
 
     pub(crate) async fn receipt(&self, provider: &str, id: MessageId, state: DeliveryState) {
-        let receipt =
-            Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None };
+        let receipt = Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None };
         self.receipts.push(&ProviderName::new(provider), vec![receipt]).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -327,7 +329,11 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             })
             .into_iter()
             .collect(),
-        countries: Countries { default_block: false, allow: BTreeSet::new(), block: setup.block.iter().map(|c| Country::parse(c).unwrap()).collect() },
+        countries: Countries {
+            default_block: false,
+            allow: BTreeSet::new(),
+            block: setup.block.iter().map(|c| Country::parse(c).unwrap()).collect(),
+        },
         templates: Templates::compile(Vec::new()).unwrap(),
         test_numbers_unlimited: false,
     }

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod copies;
+mod durability;
 mod failover;
 mod fixtures;
-mod durability;
 mod waiting;
 mod webhooks;

@@ -77,8 +77,7 @@ async fn a_caller_out_of_patience_is_told_pending_and_the_message_goes_on() {
     let bench = Bench::start(narrow()).await;
     bench.a.then(&[Reply::Slow(Duration::from_millis(2_500))]);
     let began = Instant::now();
-    let (submitted, decision) =
-        bench.engine.submit_and_wait(&tenant(), otp(), Duration::from_secs(1)).await.unwrap();
+    let (submitted, decision) = bench.engine.submit_and_wait(&tenant(), otp(), Duration::from_secs(1)).await.unwrap();
     assert!(decision.is_none());
     assert_eq!(began.elapsed(), Duration::from_secs(1));
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -109,7 +109,12 @@ where
                 response.headers_mut().insert(REQUEST_ID, value);
             }
             let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-            tracing::debug!(http.route = route, http.status = status.as_u16(), "answered {} on {route}", status.as_u16());
+            tracing::debug!(
+                http.route = route,
+                http.status = status.as_u16(),
+                "answered {} on {route}",
+                status.as_u16()
+            );
             telemetry::answered(shared.listener, route, status);
             Ok(response)
         };
@@ -188,7 +193,8 @@ mod tests {
     async fn get_path(app: &Router, path: &str) -> (u16, String, serde_json::Value) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = app.clone().oneshot(request).await.unwrap();
-        let (status, id) = (response.status().as_u16(), response.headers()["x-request-id"].to_str().unwrap().to_owned());
+        let (status, id) =
+            (response.status().as_u16(), response.headers()["x-request-id"].to_str().unwrap().to_owned());
         let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         (status, id, serde_json::from_slice(&bytes).unwrap_or_default())
     }
@@ -199,7 +205,10 @@ mod tests {
         let (status, id, _) = get_path(&app, "/ok").await;
         assert!(status == 200 && id.starts_with("req_") && id.len() == 36, "{id}");
         let (status, id, json) = get_path(&app, "/nowhere").await;
-        assert_eq!((status, json["request_id"].as_str(), json["code"].as_str()), (404, Some(id.as_str()), Some("not_found")));
+        assert_eq!(
+            (status, json["request_id"].as_str(), json["code"].as_str()),
+            (404, Some(id.as_str()), Some("not_found"))
+        );
     }
 
     #[tokio::test]
@@ -214,6 +223,9 @@ mod tests {
     #[tokio::test]
     async fn too_many_requests_in_work_are_refused_at_once() {
         let (status, _, json) = get_path(&app(0), "/ok").await;
-        assert_eq!((status, json["code"].as_str(), json["retry_after_ms"].as_u64()), (503, Some("overloaded"), Some(1000)));
+        assert_eq!(
+            (status, json["code"].as_str(), json["retry_after_ms"].as_u64()),
+            (503, Some("overloaded"), Some(1000))
+        );
     }
 }

@@ -32,7 +32,10 @@ pub(super) async fn show(State(ops): State<Arc<Ops>>, request: Request) -> Resul
     messages.truncate(SHOWN_MAX);
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'");
-    Ok(([(CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (CONTENT_SECURITY_POLICY, policy)], page(&messages, total))
+    Ok((
+        [(CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (CONTENT_SECURITY_POLICY, policy)],
+        page(&messages, total),
+    )
         .into_response())
 }
 

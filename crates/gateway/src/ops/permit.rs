@@ -44,7 +44,9 @@ fn is_local(parts: &Parts) -> bool {
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let host = header(HOST).or_else(|| parts.uri.authority().map(Authority::as_str));
     let own_origin = header(ORIGIN).is_none_or(|origin| {
-        host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host)))
+        host.is_some_and(|host| {
+            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+        })
     });
     near && own_origin && host.is_none_or(is_this_machine)
 }

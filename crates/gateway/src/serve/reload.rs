@@ -121,7 +121,8 @@ impl Control {
     async fn try_reload(&self, running: &mut Config) -> Result<Reloaded, Refused> {
         let reloader = self.reloader.clone().ok_or(Refused::NoSource)?;
         let read = tokio::task::spawn_blocking(move || reloader()).await;
-        let loaded = read.map_err(|error| Refused::Unwired(Unwired::new(error.to_string())))?.map_err(Refused::Faults)?;
+        let loaded =
+            read.map_err(|error| Refused::Unwired(Unwired::new(error.to_string())))?.map_err(Refused::Faults)?;
         let Loaded { config, hash, warnings, .. } = loaded;
         let deps = Deps { callback_base: wiring::callback_base(&config), ..self.deps.clone() };
         let wired = wiring::wire(config.clone(), self.mode, &self.providers, &deps).map_err(Refused::Unwired)?;
@@ -160,8 +161,15 @@ impl fmt::Display for Refused {
         match self {
             Self::Faults(report) => {
                 let told = report.errors.iter().map(|finding| {
-                    let place = finding.place.as_ref().map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
-                    format!("{}[{}] {} ({})", place.unwrap_or_default(), finding.code.code, finding.message, finding.help)
+                    let place =
+                        finding.place.as_ref().map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
+                    format!(
+                        "{}[{}] {} ({})",
+                        place.unwrap_or_default(),
+                        finding.code.code,
+                        finding.message,
+                        finding.help
+                    )
                 });
                 f.write_str(&told.collect::<Vec<_>>().join("; "))
             }

@@ -11,7 +11,9 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The credential of `Authorization`, with or without `Bearer` before it: Auth0's passwordless gateway sends a bare token.
 pub(super) fn bearer_or_bare(headers: &HeaderMap) -> Option<&str> {
-    bearer(headers).or_else(|| authorization(headers).map(str::trim)).filter(|text| !text.is_empty() && !text.contains(' '))
+    bearer(headers)
+        .or_else(|| authorization(headers).map(str::trim))
+        .filter(|text| !text.is_empty() && !text.contains(' '))
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&str> {

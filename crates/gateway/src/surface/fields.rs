@@ -46,7 +46,12 @@ impl Fields {
     }
 
     /// A text of a certain form.
-    pub(super) fn word<T>(&mut self, key: &'static str, wanted: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn word<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.text(key)?;
         let parsed = parse(&text);
         if parsed.is_none() {
@@ -112,7 +117,9 @@ const UNKNOWN_MAX: usize = 16;
 
 /// A key that looks like a field's name and not like a value that got into the wrong place.
 fn is_name(key: &str) -> bool {
-    key.len() <= 40 && !key.starts_with(|c: char| c.is_ascii_digit()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    key.len() <= 40
+        && !key.starts_with(|c: char| c.is_ascii_digit())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]
@@ -127,7 +134,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_field() {
-        let mut fields = fields(json!({ "to": 447_700_900_000_u64, "ttl_s": -1, "txet": "123456", "+447700900000": 1 }));
+        let mut fields =
+            fields(json!({ "to": 447_700_900_000_u64, "ttl_s": -1, "txet": "123456", "+447700900000": 1 }));
         assert_eq!(fields.text("to"), None);
         assert_eq!(fields.integer("ttl_s"), None);
         assert_eq!(fields.text("text"), None);

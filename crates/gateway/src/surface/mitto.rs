@@ -46,9 +46,14 @@ pub(super) async fn send_bulk(State(front): State<Arc<Front>>, request: Request)
         Ok(read) => read,
         Err(problem) => return answer::refused(&problem),
     };
-    let recipients: Vec<String> = wish.to.split(',').map(|to| to.trim().to_owned()).filter(|to| !to.is_empty()).collect();
+    let recipients: Vec<String> =
+        wish.to.split(',').map(|to| to.trim().to_owned()).filter(|to| !to.is_empty()).collect();
     if recipients.is_empty() || recipients.len() > RECIPIENTS_MAX {
-        return answer::code(StatusCode::BAD_REQUEST, answer::RECIPIENT, &format!("Send 1 to {RECIPIENTS_MAX} receivers"));
+        return answer::code(
+            StatusCode::BAD_REQUEST,
+            answer::RECIPIENT,
+            &format!("Send 1 to {RECIPIENTS_MAX} receivers"),
+        );
     }
     let wish = Arc::new(wish);
     let mut running = JoinSet::new();

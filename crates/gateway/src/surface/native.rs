@@ -126,7 +126,12 @@ pub(super) async fn feedback(
     let mut faults = fields.finish();
     if outcome.is_none() && faults.is_empty() {
         let detail = "`outcome` is missing.";
-        faults.push(sms_engine::Problem::new(Verdict::InvalidRequest, "outcome", detail, format!("Send {WANTED_OUTCOMES}.")));
+        faults.push(sms_engine::Problem::new(
+            Verdict::InvalidRequest,
+            "outcome",
+            detail,
+            format!("Send {WANTED_OUTCOMES}."),
+        ));
     }
     let (Some(outcome), true) = (outcome, faults.is_empty()) else {
         return Err(Refusal { problems: faults, limit: None, retry_after: None }.into());

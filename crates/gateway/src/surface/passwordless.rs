@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn wrong_claims_and_expired_tokens_are_refused() {
-        let accepts = |claims: Value| verifier(SECRET, false).accepts(&signed(Algorithm::HS256, SECRET.as_bytes(), &claims));
+        let accepts =
+            |claims: Value| verifier(SECRET, false).accepts(&signed(Algorithm::HS256, SECRET.as_bytes(), &claims));
         assert!(accepts(json!({ "sub": "urn:Auth0", "aud": ["x", "urn:MySmsGateway"], "exp": 4_000_000_000_u64 })));
         for claims in [
             json!({ "sub": "urn:Auth0" }),

@@ -126,7 +126,9 @@ impl Code {
             Self::InboxNoMessage => ("inbox_no_message", 404, "No such message in the inbox", SERVICE),
             Self::Internal => ("internal", 500, "A fault of the gateway", SERVICE),
             Self::InvalidCallback => ("invalid_callback", 400, "The callback cannot be read", SERVICE),
-            Self::InvalidConfig => ("invalid_config", 422, "The configuration has faults; nothing was changed", SERVICE),
+            Self::InvalidConfig => {
+                ("invalid_config", 422, "The configuration has faults; nothing was changed", SERVICE)
+            }
             Self::InvalidJson => ("invalid_json", 400, "The request's body cannot be read", SERVICE),
             Self::MessageExpired => ("message_expired", 422, "The message was not sent in time", LATER),
             Self::MessageFailed => ("message_failed", 422, "The message could not be sent", LATER),

@@ -39,7 +39,10 @@ pub(super) async fn receive(
             "Compare it with what the provider documents.",
         )),
         Err(CallbackRefusal::Store(error)) => {
-            tracing::error!(error.kind = "store", "a receipt could not be recorded; the provider will call again: {error}");
+            tracing::error!(
+                error.kind = "store",
+                "a receipt could not be recorded; the provider will call again: {error}"
+            );
             Err(Problem::store_unavailable())
         }
     }

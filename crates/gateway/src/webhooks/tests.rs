@@ -36,7 +36,8 @@ async fn a_call_carries_its_headers_and_tells_the_status() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let (url, _served) = server(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+    let (url, _served) =
+        server(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
     assert_eq!(Webhooks::new().unwrap().post(inside(&url)).await, Ok(302));
 }
 
@@ -54,8 +55,22 @@ async fn special_addresses_are_refused_in_every_spelling_without_a_connection() 
     let port = listener.local_addr().unwrap().port();
     let webhooks = Webhooks::new().unwrap();
     for host in [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "169.254.169.254", "10.0.0.1", "[fe80::1]", "0.0.0.0",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "0x7f.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "169.254.169.254",
+        "10.0.0.1",
+        "[fe80::1]",
+        "0.0.0.0",
         "①②⑦.⓪.⓪.①",
     ] {
         let refused = webhooks.post(call(&format!("https://{host}:{port}/"))).await.unwrap_err();
@@ -68,7 +83,9 @@ async fn special_addresses_are_refused_in_every_spelling_without_a_connection() 
 #[tokio::test]
 async fn other_schemes_and_credentials_are_refused() {
     let webhooks = Webhooks::new().unwrap();
-    for url in ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://u:p@example.com/", "https://", "x"] {
+    for url in
+        ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://u:p@example.com/", "https://", "x"]
+    {
         assert!(webhooks.post(call(url)).await.is_err(), "{url}");
     }
 }

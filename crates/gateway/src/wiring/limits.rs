@@ -12,12 +12,7 @@ pub(super) fn limit(limit: Limit) -> plan::Limit {
         LimitMode::Block => Charging::Block,
         LimitMode::Shadow => Charging::Shadow,
     };
-    plan::Limit {
-        id: LimitId::new(id),
-        per: per.into_iter().map(dimension).collect(),
-        windows: allow.into(),
-        charging,
-    }
+    plan::Limit { id: LimitId::new(id), per: per.into_iter().map(dimension).collect(), windows: allow.into(), charging }
 }
 
 pub(super) fn countries(countries: Countries) -> plan::Countries {

@@ -82,7 +82,8 @@ fn make_key(path: &Path, database: &Path) -> Result<StoreKey, String> {
         ));
     }
     let key = StoreKey::generate().map_err(|error| error.to_string())?;
-    write_private(path, &key.to_base64()).map_err(|error| format!("`{}` cannot be written: {error}", path.display()))?;
+    write_private(path, &key.to_base64())
+        .map_err(|error| format!("`{}` cannot be written: {error}", path.display()))?;
     tracing::warn!(
         "made a store key in `{}`: whoever has it and the database reads the messages; back it up, or set {KEY_VARIABLE}",
         path.display()

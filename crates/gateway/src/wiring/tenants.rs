@@ -59,7 +59,11 @@ pub(super) fn wire(tenants: BTreeMap<String, Tenant>) -> Result<Wired, Unwired> 
 
 fn webhook_of(webhook: schema::Webhook) -> plan::Webhook {
     let schema::Webhook { old_secret, private, secret, url } = webhook;
-    plan::Webhook { url: url.as_str().to_owned(), private, secrets: std::iter::once(secret).chain(old_secret).collect() }
+    plan::Webhook {
+        url: url.as_str().to_owned(),
+        private,
+        secrets: std::iter::once(secret).chain(old_secret).collect(),
+    }
 }
 
 fn passwordless_of(tenant: &TenantId, settings: schema::Passwordless) -> Result<Passwordless, Unwired> {

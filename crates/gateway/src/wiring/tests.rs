@@ -80,7 +80,8 @@ en = "{{ code }} is your {{ client_name }} code."
 en = "<#> {{ code }} is your code."
 "#;
 
-const LEAST: &str = "[tenants.acme]\nkeys = [{ env = \"K\" }]\n[providers.m]\nkind = \"mock\"\n[[routes]]\nid = \"r\"\nuse = [\"m\"]";
+const LEAST: &str =
+    "[tenants.acme]\nkeys = [{ env = \"K\" }]\n[providers.m]\nkind = \"mock\"\n[[routes]]\nid = \"r\"\nuse = [\"m\"]";
 
 fn loaded(text: &str) -> Loaded {
     let documents = vec![Input::Text { name: "test".to_owned(), text: text.to_owned() }];
@@ -157,7 +158,8 @@ fn a_route_keeps_every_condition() {
 
 #[test]
 fn a_split_comes_before_those_that_are_only_its_fail_over() {
-    let text = format!("{LEAST}\n[providers.n]\nkind = \"mock\"\n[[routes]]\nid = \"s\"\nsplit = {{ n = 3 }}\nuse = [\"m\"]");
+    let text =
+        format!("{LEAST}\n[providers.n]\nkind = \"mock\"\n[[routes]]\nid = \"s\"\nsplit = {{ n = 3 }}\nuse = [\"m\"]");
     let plan = wired(&text, Mode::Serve).plan;
     let Choice::Split(list) = &plan.rules.last().unwrap().choice else { panic!("a split") };
     let weights: Vec<_> = list.iter().map(|(name, weight)| (name.as_str(), *weight)).collect();

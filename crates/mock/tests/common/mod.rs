@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sms_core::{
-    Attempt, AttemptId, Body, Channel, Class, MessageId, Msisdn, OutboundSms, Sender, UnixMs, text,
-};
+use sms_core::{Attempt, AttemptId, Body, Channel, Class, MessageId, Msisdn, OutboundSms, Sender, UnixMs, text};
 use tokio::time::Instant;
 
 pub(crate) fn sms(to: &str) -> OutboundSms {

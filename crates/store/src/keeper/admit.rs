@@ -45,7 +45,9 @@ impl<T: Tables> Keeper<T> {
 
     fn replayed(&mut self, new: &NewAdmit, now: UnixMs) -> Result<Option<Verdict>, Failure> {
         let Some((key, kept)) = &new.idempotency else { return Ok(None) };
-        let Some(before) = self.tables.replay(key)?.filter(|before| read::answers(before, now)) else { return Ok(None) };
+        let Some(before) = self.tables.replay(key)?.filter(|before| read::answers(before, now)) else {
+            return Ok(None);
+        };
         match read::replay(&self.keys, &before, &kept.fingerprint) {
             Ok(Replay::KeyReuse) => Ok(Some(Verdict::KeyReuse)),
             Ok(Replay::Replayed { id, answer }) => Ok(Some(Verdict::Replayed { id, answer })),

@@ -47,16 +47,16 @@ impl MemoryTables {
             return (Vec::new(), false);
         }
         let newest = self.messages.range(since..end).rev().map(|(_, row)| row);
-        let mut found = newest.filter(|row| {
-            passes(filter, &row.state, &row.sealed.to_hash, row.sealed.client_id.as_deref(), to)
-        });
+        let mut found =
+            newest.filter(|row| passes(filter, &row.state, &row.sealed.to_hash, row.sealed.client_id.as_deref(), to));
         let page = found.by_ref().take(filter.limit).map(stored).collect();
         (page, found.next().is_some())
     }
 
     /// Up to `max` notices that are due, in order.
     pub(crate) fn due_notices(&self, now: UnixMs, max: usize) -> Vec<(NoticeId, Telling)> {
-        let mut due: Vec<_> = self.notices.iter().filter(|(_, telling)| telling.due <= now).map(|(id, t)| (*id, *t)).collect();
+        let mut due: Vec<_> =
+            self.notices.iter().filter(|(_, telling)| telling.due <= now).map(|(id, t)| (*id, *t)).collect();
         due.sort_by_key(|(id, telling)| (telling.due, *id));
         due.truncate(max);
         due
@@ -213,10 +213,5 @@ impl Tables for MemoryTables {
 }
 
 fn stored(row: &Row) -> Stored {
-    Stored {
-        state: row.state.clone(),
-        to: row.to.clone(),
-        details: row.sealed.details.clone(),
-        log: row.log.clone(),
-    }
+    Stored { state: row.state.clone(), to: row.to.clone(), details: row.sealed.details.clone(), log: row.log.clone() }
 }

@@ -78,9 +78,10 @@ pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<
     touch(path).map_err(|error| io(path, &error))?;
     let connection = connect(path).map_err(|error| sqlite(path, &error))?;
     claim(&connection, path)?;
-    check_key(&connection, keys).map_err(|error| sqlite(path, &error))?.then_some(()).ok_or_else(|| {
-        OpenError::WrongKey { path: path.to_owned() }
-    })?;
+    check_key(&connection, keys)
+        .map_err(|error| sqlite(path, &error))?
+        .then_some(())
+        .ok_or_else(|| OpenError::WrongKey { path: path.to_owned() })?;
     let tables = SqliteTables::new(connection, lock).map_err(|error| sqlite(path, &error))?;
     let mut keeper = Keeper::new(tables, Arc::clone(keys));
     restore(&mut keeper, now).map_err(|error| sqlite(path, &error))?;

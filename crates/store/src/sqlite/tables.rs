@@ -64,7 +64,8 @@ impl SqliteTables {
         let delete = format!("DELETE FROM {} WHERE row BETWEEN ?1 AND ?2 AND until <= ?3", table.name());
         let look = |after: i64, whole: bool| -> rusqlite::Result<Option<(i64, i64)>> {
             let mut statement = self.connection.prepare_cached(&front)?;
-            let rows = statement.query_map(params![after, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            let rows =
+                statement.query_map(params![after, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
             let (mut first, mut last) = (None, 0);
             for found in rows {
                 let (row, until) = found?;
@@ -164,7 +165,8 @@ impl Tables for SqliteTables {
     }
 
     fn state(&mut self, id: MessageId) -> Result<Option<State>, Failure> {
-        let mut statement = self.connection.prepare_cached(concat!("SELECT ", state_columns!(), " FROM message m WHERE m.id = ?1"))?;
+        let mut statement =
+            self.connection.prepare_cached(concat!("SELECT ", state_columns!(), " FROM message m WHERE m.id = ?1"))?;
         let names = &mut self.names;
         Ok(statement.query_row([id.as_bytes()], |row| rows::state(row, names)).optional()?)
     }
@@ -233,7 +235,8 @@ impl Tables for SqliteTables {
 
     fn charge(&mut self, at: UnixMs, keys: &[(Hash16, UnixMs)]) -> Result<(), Failure> {
         let (blob, until) = charge_blob(at, keys);
-        let mut statement = self.connection.prepare_cached("INSERT INTO charge (at, until, keys) VALUES (?1, ?2, ?3)")?;
+        let mut statement =
+            self.connection.prepare_cached("INSERT INTO charge (at, until, keys) VALUES (?1, ?2, ?3)")?;
         statement.execute(params![at.get(), until.get(), blob])?;
         Ok(())
     }
@@ -349,7 +352,8 @@ impl Upkeep for SqliteTables {
 
 /// One message; also for readers.
 pub(super) fn record(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Stored>> {
-    let mut statement = connection.prepare_cached(concat!("SELECT ", stored_columns!(), " FROM message m WHERE m.id = ?1"))?;
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT ", stored_columns!(), " FROM message m WHERE m.id = ?1"))?;
     statement.query_row([id.as_bytes()], |row| rows::stored(row, &mut Names::default())).optional()
 }
 

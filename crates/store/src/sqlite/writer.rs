@@ -245,7 +245,10 @@ enum Message<T> {
     Close(oneshot::Sender<()>),
     /// Attempts were abandoned.
     Wake,
-    Work { weight: usize, work: Box<dyn Work<T>> },
+    Work {
+        weight: usize,
+        work: Box<dyn Work<T>>,
+    },
 }
 
 impl<T> fmt::Debug for Message<T> {

@@ -22,28 +22,16 @@ impl Upstream {
     /// Hands one message on in Mitto's shape and returns the upstream's id.
     async fn send(&self, message: &Value) -> Result<Value, reqwest::Error> {
         let out = json!({"from": "bench", "to": message.get("to"), "text": message.get("text")});
-        let answer = self
-            .client
-            .post(&self.url)
-            .json(&out)
-            .send()
-            .await?
-            .error_for_status()?;
+        let answer = self.client.post(&self.url).json(&out).send().await?.error_for_status()?;
         let mut answer: Value = answer.json().await?;
         Ok(answer.get_mut("id").map_or(Value::Null, Value::take))
     }
 }
 
-async fn relay(
-    State(upstream): State<Upstream>,
-    Json(message): Json<Value>,
-) -> (StatusCode, Json<Value>) {
+async fn relay(State(upstream): State<Upstream>, Json(message): Json<Value>) -> (StatusCode, Json<Value>) {
     match upstream.send(&message).await {
         Ok(id) => (StatusCode::OK, Json(json!({"id": id, "status": "sent"}))),
-        Err(error) => (
-            StatusCode::BAD_GATEWAY,
-            Json(json!({"detail": error.to_string()})),
-        ),
+        Err(error) => (StatusCode::BAD_GATEWAY, Json(json!({"detail": error.to_string()}))),
     }
 }
 
@@ -54,9 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: bench-relay ADDR URL".into());
     };
     let client = Client::builder().no_proxy().build()?;
-    let app = Router::new()
-        .route("/v1/messages", post(relay))
-        .with_state(Upstream { client, url });
+    let app = Router::new().route("/v1/messages", post(relay)).with_state(Upstream { client, url });
     axum::serve(TcpListener::bind(&addr).await?, app).await?;
     Ok(())
 }

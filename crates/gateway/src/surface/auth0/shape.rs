@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn the_hook_is_read_with_its_client_flat_or_nested() {
         let flat = json!({ "client_id": "cli_1", "name": "Shop", "client_metadata": { "tier": "gold" } });
-        let nested = json!({ "client": { "client_id": "cli_1", "name": "Shop", "client_metadata": { "tier": "gold" } } });
+        let nested =
+            json!({ "client": { "client_id": "cli_1", "name": "Shop", "client_metadata": { "tier": "gold" } } });
         for client in [flat, nested] {
             let (request, _) = read(&body_of_hook(client));
             assert_eq!((request.to.as_str(), code(&request)), ("1-808-555-5555", Some("123456")));
@@ -258,7 +259,10 @@ mod tests {
             "organization": { "id": "o", "name": "acme", "display_name": "Acme Inc" }, "user": { "user_id": "u1" },
         });
         let (request, _) = read(&json);
-        assert_eq!((request.class, request.channel, request.action.as_deref()), (Class::Otp, Channel::Sms, Some("otp_verify")));
+        assert_eq!(
+            (request.class, request.channel, request.action.as_deref()),
+            (Class::Otp, Channel::Sms, Some("otp_verify"))
+        );
         assert_eq!((request.sender_hint.as_deref(), request.organization.as_deref()), (Some("Acme"), Some("Acme Inc")));
         assert_eq!(request.text.as_ref().unwrap().expose(), "123456 is it");
         let notification = json["notification"].as_object_mut().unwrap();
@@ -274,7 +278,10 @@ mod tests {
         let json = json!({ "from": "Acme", "action": "second-factor-authenticator", "language": "fr", "recipient": "+41791234567",
                            "message_type": "text", "text": "123456", "code": 123_456 });
         let (request, _) = read(&json);
-        assert_eq!((request.channel, code(&request), request.language.as_deref()), (Channel::Sms, Some("123456"), Some("fr")));
+        assert_eq!(
+            (request.channel, code(&request), request.language.as_deref()),
+            (Channel::Sms, Some("123456"), Some("fr"))
+        );
     }
 
     #[test]

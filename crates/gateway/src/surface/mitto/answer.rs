@@ -185,7 +185,10 @@ mod tests {
         ] {
             let problem = Problem::new(code, "d", "f").retry_after(Duration::from_millis(1_001));
             let response = refused(&problem);
-            assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (status, "2"));
+            assert_eq!(
+                (response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()),
+                (status, "2")
+            );
         }
     }
 

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn the_json_form_is_read() {
-        let wish = of_json(&json!({ "from": "Mitto SMS", "to": "+491725551234", "text": "Code 123456", "reference": "r",
+        let wish =
+            of_json(&json!({ "from": "Mitto SMS", "to": "+491725551234", "text": "Code 123456", "reference": "r",
                                     "validity": 2880, "type": "Unicode", "flash": true, "test": true }));
         let request = wish.request(wish.to.clone());
         assert_eq!((request.to.as_str(), request.sender.as_deref()), ("+491725551234", Some("Mitto SMS")));
@@ -108,7 +109,9 @@ mod tests {
 
     #[test]
     fn numbers_without_a_plus_are_international() {
-        for (given, read) in [("491725551234", "+491725551234"), ("00491725551234", "00491725551234"), ("+49 172", "+49 172"), ("", "")] {
+        for (given, read) in
+            [("491725551234", "+491725551234"), ("00491725551234", "00491725551234"), ("+49 172", "+49 172"), ("", "")]
+        {
             assert_eq!(international(given.to_owned()), read);
         }
         assert_eq!(of_json(&json!({ "to": 491_725_551_234_u64 })).to, "491725551234");

@@ -178,7 +178,9 @@ fn event(entry: &Entry) -> Event {
         What::Canceled => ("canceled", CALLER, String::new()),
         What::Expired => ("expired", GATEWAY, "its time to live passed".to_owned()),
         What::Feedback { outcome } => ("feedback", CALLER, outcome.clone()),
-        What::Intent { attempt, provider } => ("attempt_started", GATEWAY, format!("attempt {attempt} with {provider}")),
+        What::Intent { attempt, provider } => {
+            ("attempt_started", GATEWAY, format!("attempt {attempt} with {provider}"))
+        }
         What::Outcome(attempted) => ("attempt_ended", attempted.provider.as_str(), ended(attempted)),
         What::Receipt { provider, state, code, their_time } => {
             let code = code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
@@ -236,7 +238,8 @@ mod tests {
                 at(300_000)
             )
         );
-        let json: Value = serde_json::from_slice(&decided(&acceptance(), Status::Sent, Some(&ProviderName::new("mock")))).unwrap();
+        let json: Value =
+            serde_json::from_slice(&decided(&acceptance(), Status::Sent, Some(&ProviderName::new("mock")))).unwrap();
         assert_eq!((json["status"].as_str(), json["provider"].as_str()), (Some("sent"), Some("mock")));
         assert!(json["created_at"].as_str().unwrap().ends_with('Z'));
     }
@@ -316,7 +319,10 @@ mod tests {
             ("status", "gateway"),
         ];
         assert!(events.iter().zip(expected).all(|((kind, source), (k, s))| **kind == k && **source == s), "{json}");
-        assert_eq!(json["route"], json!({ "rule": "default", "candidates": ["mock"], "why": "rule `default` matched; mock first" }));
+        assert_eq!(
+            json["route"],
+            json!({ "rule": "default", "candidates": ["mock"], "why": "rule `default` matched; mock first" })
+        );
         assert_eq!((&json["reference"], &json["provider"]), (&json!("order 7"), &json!("mock")));
     }
 

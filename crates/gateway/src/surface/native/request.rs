@@ -175,7 +175,10 @@ mod tests {
         });
         let Read { request, faults } = read(map(json), &keyed("k"));
         assert_eq!(faults, []);
-        assert_eq!((request.to.as_str(), request.class, request.channel), ("+41791234567", Class::Transactional, Channel::Voice));
+        assert_eq!(
+            (request.to.as_str(), request.class, request.channel),
+            ("+41791234567", Class::Transactional, Channel::Voice)
+        );
         assert_eq!((request.ttl_s, request.client_id.as_deref()), (Some(60), Some("ios")));
         assert!(request.end_user.ip.is_some() && request.metadata.is_some() && request.variables.len() == 1);
         assert_eq!(request.idempotency.unwrap().key, "k");
