@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_otp_lives_ten_minutes_at_most() {
-        assert!(Class::Otp.ttl_max() <= Duration::from_secs(600));
+        assert!(Class::Otp.ttl_max() <= Duration::from_mins(10));
         assert!(Class::Otp.ttl_default() <= Class::Otp.ttl_max());
         assert!(Class::Transactional.ttl_default() <= Class::Transactional.ttl_max());
     }

@@ -135,7 +135,7 @@ fn attempted(leased: &Leased, result: &Result<Submission, SendError>, started: U
 fn log(leased: &Leased, result: &Result<Submission, SendError>) {
     match result {
         Ok(_) => {
-            tracing::debug!(message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt, "accepted")
+            tracing::debug!(message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt, "accepted");
         }
         Err(error) => tracing::warn!(
             message.id = %leased.id, provider.name = %leased.lane, attempt = leased.attempt,
