@@ -14,8 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use sms_core::{Clock, Deps, SystemClock};
+use sms_core::{Clock, Deps, Store, SystemClock};
 use sms_engine::{Engine, Entropy, Parts, ReceiptQueue, SystemEntropy};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +72,16 @@ pub enum StartError {
     Store(String),
 }
 
+impl StartError {
+    fn setup(error: impl std::fmt::Display) -> Self {
+        Self::Setup(error.to_string())
+    }
+
+    fn store(error: impl std::fmt::Display) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
 /// A running gateway.
 pub struct Server {
     engine: Arc<Engine>,
@@ -84,6 +93,7 @@ pub struct Server {
 }
 
 /// What is stopped one after the other.
+#[derive(Default)]
 struct Stages {
     /// Not ready, accept nothing new on the public listener, finish what is in work.
     drain: CancellationToken,
@@ -106,7 +116,7 @@ impl Server {
     /// See [`StartError`].
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let Settings { loaded, mode, reloader, log } = settings;
-        let providers = Providers::new().map_err(|error| StartError::Setup(error.to_string()))?;
+        let providers = Providers::new().map_err(StartError::setup)?;
         let metrics = Metrics::install().map_err(StartError::Setup)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -117,11 +127,7 @@ impl Server {
         let ops = bind("server.ops", network.ops)?;
         let webhooks = Arc::new(Webhooks::new().map_err(StartError::Setup)?);
         let purge = keeping.policy;
-        let store = {
-            let clock = Arc::clone(&clock);
-            let opened = tokio::task::spawn_blocking(move || wiring::open_store(&keeping, clock)).await;
-            opened.map_err(|error| StartError::Store(error.to_string()))?.map_err(StartError::Store)?
-        };
+        let store = open_store(keeping, Arc::clone(&clock)).await?;
         let parts = Parts {
             plan,
             store,
@@ -131,10 +137,9 @@ impl Server {
             receipts: outlet,
             purge,
         };
-        let engine = Engine::start(parts).await.map_err(|error| StartError::Store(error.to_string()))?;
+        let engine = Engine::start(parts).await.map_err(StartError::store)?;
 
-        let stages =
-            Stages { drain: CancellationToken::new(), end: CancellationToken::new(), callers: TaskTracker::new() };
+        let stages = Stages::default();
         let live = Arc::new(ArcSwap::from_pointee(live));
         let bounds = Bounds::new(network.connections_max, network.header_timeout);
         let inbox = providers.inbox().clone();
@@ -161,13 +166,11 @@ impl Server {
             mode,
         });
         let (public_addr, ops_addr) = (address(&public)?, address(&ops)?);
-        let enveloped = |name, router: Router| {
-            router.layer(Envelope::new(name, Arc::clone(&clock), Arc::clone(&entropy), IN_FLIGHT_MAX))
-        };
-        let public_router = enveloped("public", surface::router(front));
-        let public = Listener::new(public, public_router, bounds, stages.drain.clone(), stages.callers.clone());
+        let envelope = |name| Envelope::new(name, Arc::clone(&clock), Arc::clone(&entropy), IN_FLIGHT_MAX);
+        let public_router = surface::router(front).layer(envelope("public"));
+        let ops_router = ops::router(Arc::new(desk)).layer(envelope("ops"));
         let ops_bounds = Bounds::new(OPS_CONNECTIONS_MAX, network.header_timeout);
-        let ops_router = enveloped("ops", ops::router(Arc::new(desk)));
+        let public = Listener::new(public, public_router, bounds, stages.drain.clone(), stages.callers.clone());
         let ops = Listener::new(ops, ops_router, ops_bounds, stages.end.clone(), TaskTracker::new());
         tokio::spawn(public.run());
         tokio::spawn(ops.run());
@@ -227,6 +230,12 @@ const OPS_CONNECTIONS_MAX: usize = 256;
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: u32 = 4_096;
+
+/// On a thread of its own: opening reads the file back.
+async fn open_store(keeping: wiring::Keeping, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
+    let opened = tokio::task::spawn_blocking(move || wiring::open_store(&keeping, clock)).await;
+    opened.map_err(StartError::store)?.map_err(StartError::Store)
+}
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let listen = || {

@@ -22,10 +22,8 @@ impl Fields {
 
     /// A text.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => Some(text),
-            other => self.wrong(key, "a text", &other),
-        }
+        let value = self.take(key)?;
+        if let Value::String(text) = value { Some(text) } else { self.wrong(key, "a text", &value) }
     }
 
     /// A whole number that is not negative.
@@ -39,10 +37,8 @@ impl Fields {
 
     /// An object.
     pub(super) fn object(&mut self, key: &'static str) -> Option<Map<String, Value>> {
-        match self.take(key)? {
-            Value::Object(map) => Some(map),
-            other => self.wrong(key, "an object", &other),
-        }
+        let value = self.take(key)?;
+        if let Value::Object(map) = value { Some(map) } else { self.wrong(key, "an object", &value) }
     }
 
     /// A text of a certain form.

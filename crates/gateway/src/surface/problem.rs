@@ -179,9 +179,12 @@ pub fn explain(code: &str) -> Option<String> {
     Some(format!("{}: {} (HTTP {})\n", found.code, found.title, found.status.as_u16()))
 }
 
-/// A refused request, on its way to the caller.
+/// A refused request, on its way to the caller. Boxed, because it is the rare end of every handler.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Facts>);
+
+#[derive(Clone, Debug)]
+struct Facts {
     code: Code,
     detail: String,
     fix: String,
@@ -204,7 +207,7 @@ struct Fault {
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         let (detail, fix) = (detail.into(), fix.into());
-        Self { code, detail, fix, hint: None, limit: None, retry_after: None, errors: Vec::new() }
+        Self(Box::new(Facts { code, detail, fix, hint: None, limit: None, retry_after: None, errors: Vec::new() }))
     }
 
     pub(crate) fn not_found() -> Self {
@@ -243,7 +246,7 @@ impl Problem {
 
     #[must_use]
     pub(crate) fn retry_after(mut self, pause: Duration) -> Self {
-        self.retry_after = Some(pause);
+        self.0.retry_after = Some(pause);
         self
     }
 
@@ -259,70 +262,70 @@ impl Problem {
                 fix: finding.help.clone(),
             }
         };
-        self.errors = report.errors.iter().map(fault).collect();
+        self.0.errors = report.errors.iter().map(fault).collect();
         self
     }
 
     /// Something that helps to find the mistake.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: String) -> Self {
-        self.hint = Some(hint);
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
     pub(crate) fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The field it is about; empty for the whole request.
     pub(crate) fn field(&self) -> &str {
-        self.errors.first().map_or("", |fault| fault.field.as_str())
+        self.0.errors.first().map_or("", |fault| fault.field.as_str())
     }
 
     /// When asking again makes sense.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// What is wrong, in one sentence.
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// The same refusal in words for end users, as some identity platforms show them: nothing particular in it.
     #[must_use]
     pub(crate) fn plainly(mut self) -> Self {
-        self.code.plain().clone_into(&mut self.detail);
-        "See the gateway's log under the request_id.".clone_into(&mut self.fix);
-        self.errors.clear();
-        self.hint = None;
+        self.0.code.plain().clone_into(&mut self.0.detail);
+        "See the gateway's log under the request_id.".clone_into(&mut self.0.fix);
+        self.0.errors.clear();
+        self.0.hint = None;
         self
     }
 
     /// The whole answer.
     pub(crate) fn respond(&self, request_id: RequestId) -> Response {
-        let entry = self.code.entry();
+        let entry = self.0.code.entry();
         let body = Written {
             kind: format!("{TYPE_BASE}{}", entry.code),
             title: entry.title,
             status: entry.status.as_u16(),
             code: entry.code,
-            detail: &self.detail,
-            fix: &self.fix,
-            hint: self.hint.as_deref(),
+            detail: &self.0.detail,
+            fix: &self.0.fix,
+            hint: self.0.hint.as_deref(),
             request_id: request_id.to_string(),
-            limit: self.limit.as_ref().map(LimitId::as_str),
-            retry_after_ms: self.retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
-            errors: &self.errors,
+            limit: self.0.limit.as_ref().map(LimitId::as_str),
+            retry_after_ms: self.0.retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+            errors: &self.0.errors,
         };
         let bytes = serde_json::to_vec(&body).unwrap_or_default(); // texts and numbers can always be written
         let mut response = (entry.status, Body::from(bytes)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(pause) = self.retry_after {
+        if let Some(pause) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }
-        if self.code == Code::Unauthorized {
+        if self.0.code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
@@ -366,14 +369,15 @@ impl From<Refusal> for Problem {
         let errors: Vec<_> = problems.iter().filter(|problem| !problem.field.is_empty()).map(fault).collect();
         let Some(first) = problems.into_iter().next() else { return Self::internal() };
         let code = Code::Engine(first.code);
-        Self { code, detail: first.detail, fix: first.fix, hint: None, limit, retry_after, errors }
+        let (detail, fix) = (first.detail, first.fix);
+        Self(Box::new(Facts { code, detail, fix, hint: None, limit, retry_after, errors }))
     }
 }
 
 /// Left in the response for the envelope, which knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.code.status().into_response();
+        let mut response = self.0.code.status().into_response();
         response.extensions_mut().insert(self);
         response
     }

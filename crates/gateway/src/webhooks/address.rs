@@ -19,24 +19,26 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let segments = ip.segments();
+    let [first, second, third, .., high, low] = segments;
     let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match [a, b, c, d, e, f] {
-        // Mapped, compatible and translated addresses; loopback and unspecified are among them as 0.0.0.x.
-        [0, 0, 0, 0, 0, 0 | 0xffff] | [0, 0, 0, 0, 0xffff, 0] => is_public_v4(v4(g, h)),
-        // NAT64: the well-known prefix; its local prefixes (64:ff9b:1::/48) are the network's own business.
-        [0x64, 0xff9b, 0, 0, 0, 0] => is_public_v4(v4(g, h)),
+    match segments {
+        // Mapped, compatible and translated addresses (loopback and unspecified are among them as 0.0.0.x), and NAT64's
+        // well-known prefix; its local prefixes (64:ff9b:1::/48) are the network's own business.
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => {
+            is_public_v4(v4(high, low))
+        }
         // 6to4 carries the IPv4 address of its gateway.
-        [0x2002, ..] => is_public_v4(v4(b, c)),
+        [0x2002, ..] => is_public_v4(v4(second, third)),
         // Teredo, ORCHID, benchmarking, documentation.
         [0x2001, 0 | 0x2 | 0x10..=0x2f | 0xdb8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
         // ISATAP: an IPv4 address in the interface part.
-        [_, _, _, _, 0 | 0x200, 0x5efe] => is_public_v4(v4(g, h)) && is_global_unicast(a),
-        _ => is_global_unicast(a),
+        [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => is_public_v4(v4(high, low)) && is_global_unicast(first),
+        _ => is_global_unicast(first),
     }
 }
 
-/// 2000::/3; everything else (unique local, link local, multicast, discard, 64:ff9b:1::/48 …) is special.
+/// `2000::/3`; everything else (unique local, link local, multicast, discard, `64:ff9b:1::/48` …) is special.
 fn is_global_unicast(first: u16) -> bool {
     first & 0xe000 == 0x2000
 }

@@ -36,17 +36,17 @@ pub(super) fn rule(route: Route) -> Rule {
 fn conditions(when: When) -> plan::When {
     let When { action, channel, class, client_id, country, factor, hours, language, metadata, prefix, tenant } = when;
     plan::When {
-        tenant: list(tenant, |name| Some(TenantId::new(name))),
-        client_id: list(client_id, Some),
-        language: list(language, |language| plan::Language::parse(language.as_str())),
-        country: list(country, Some),
-        prefix: list(prefix, |prefix| Some(prefix.as_str().trim_start_matches('+').to_owned())),
-        channel: list(channel, Some),
-        class: list(class, Some),
-        action: list(action, Some),
-        factor: list(factor, Some),
-        hours: list(hours, |hours| Some(span_of_day(&hours))),
-        metadata: metadata.into_iter().map(|(key, values)| (key, list(Some(values), Some))).collect(),
+        tenant: list(tenant.as_ref(), |name| Some(TenantId::new(name))),
+        client_id: list(client_id.as_ref(), Some),
+        language: list(language.as_ref(), |language| plan::Language::parse(language.as_str())),
+        country: list(country.as_ref(), Some),
+        prefix: list(prefix.as_ref(), |prefix| Some(prefix.as_str().trim_start_matches('+').to_owned())),
+        channel: list(channel.as_ref(), Some),
+        class: list(class.as_ref(), Some),
+        action: list(action.as_ref(), Some),
+        factor: list(factor.as_ref(), Some),
+        hours: list(hours.as_ref(), |hours| Some(span_of_day(&hours))),
+        metadata: metadata.into_iter().map(|(key, values)| (key, list(Some(&values), Some))).collect(),
     }
 }
 
@@ -59,6 +59,6 @@ fn span_of_day(hours: &schema::Hours) -> plan::Hours {
     }
 }
 
-fn list<T: Clone, U>(values: Option<OneOrMany<T>>, each: impl Fn(T) -> Option<U>) -> Vec<U> {
-    values.iter().flat_map(|values| values.as_slice()).cloned().filter_map(each).collect()
+fn list<T: Clone, U>(values: Option<&OneOrMany<T>>, each: impl Fn(T) -> Option<U>) -> Vec<U> {
+    values.into_iter().flat_map(OneOrMany::as_slice).cloned().filter_map(each).collect()
 }

@@ -151,7 +151,7 @@ fn a_route_keeps_every_condition() {
     assert_eq!((hours.from, hours.to, hours.zone.iana_name()), (1320, 360, Some("Europe/Prague")));
     assert_eq!(metadata.get("tier").map(Vec::as_slice), Some(&["gold".to_owned(), "silver".to_owned()][..]));
     assert_eq!((rule.copies_max, rule.unknown_wait), (1, Duration::from_secs(3)));
-    assert_eq!(rule.ttl, ClassTtl { otp: Some(Duration::from_secs(120)), transactional: None });
+    assert_eq!(rule.ttl, ClassTtl { otp: Some(Duration::from_mins(2)), transactional: None });
     assert!(rule.template.as_deref() == Some("otp") && rule.sender.is_some());
     assert!(matches!(&rule.choice, Choice::Use(list) if list.len() == 2));
 }

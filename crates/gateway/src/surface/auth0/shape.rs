@@ -203,7 +203,7 @@ mod tests {
         request.code.as_ref().map(Body::expose)
     }
 
-    fn body_of_hook(client: Value) -> Value {
+    fn body_of_hook(client: &Value) -> Value {
         let mut context = json!({
             "message_type": "sms", "action": "second-factor-authentication", "language": "en_US", "code": "123456",
             "ip": "127.0.0.1", "user_agent": "Mozilla", "factor_type": "first",
@@ -220,7 +220,7 @@ mod tests {
         let nested =
             json!({ "client": { "client_id": "cli_1", "name": "Shop", "client_metadata": { "tier": "gold" } } });
         for client in [flat, nested] {
-            let (request, _) = read(&body_of_hook(client));
+            let (request, _) = read(&body_of_hook(&client));
             assert_eq!((request.to.as_str(), code(&request)), ("1-808-555-5555", Some("123456")));
             assert_eq!((request.client_id.as_deref(), request.client_name.as_deref()), (Some("cli_1"), Some("Shop")));
             assert_eq!(request.client_metadata.get("tier"), Some(&json!("gold")));
@@ -286,17 +286,17 @@ mod tests {
 
     #[test]
     fn secrets_of_auth0_go_nowhere() {
-        let (request, _) = read(&body_of_hook(json!({})));
+        let (request, _) = read(&body_of_hook(&json!({})));
         let everything = format!("{:?}{:?}{:?}", request.variables, request.user, request.client_metadata);
         assert!(!everything.contains("sk_live_secret"));
     }
 
     #[test]
     fn a_repeat_is_the_same_whatever_else_changes() {
-        let (_, one) = read(&body_of_hook(json!({ "ip": "192.0.2.1" })));
-        let (_, repeat) = read(&body_of_hook(json!({ "ip": "192.0.2.9", "user_agent": "y" })));
-        let (_, other) = read(&body_of_hook(json!({ "code": "654321" })));
-        let (_, voice) = read(&body_of_hook(json!({ "message_type": "voice" })));
+        let (_, one) = read(&body_of_hook(&json!({ "ip": "192.0.2.1" })));
+        let (_, repeat) = read(&body_of_hook(&json!({ "ip": "192.0.2.9", "user_agent": "y" })));
+        let (_, other) = read(&body_of_hook(&json!({ "code": "654321" })));
+        let (_, voice) = read(&body_of_hook(&json!({ "message_type": "voice" })));
         assert!(one == repeat && one != other && one != voice);
     }
 

@@ -120,10 +120,10 @@ fn feed(hash: &mut Sha256, json: &Value) {
     match json {
         Value::Array(items) => {
             hash.update("[");
-            items.iter().for_each(|item| {
+            for item in items {
                 feed(hash, item);
                 hash.update(",");
-            });
+            }
             hash.update("]");
         }
         Value::Object(map) => feed_object(hash, map),
