@@ -130,6 +130,28 @@ mod tests {
         assert_eq!(read(Body::empty(), 5).await.unwrap(), "");
     }
 
+    /// A sender that announces a body and never sends it.
+    struct Stalled;
+
+    impl axum::body::HttpBody for Stalled {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let began = tokio::time::Instant::now();
+        assert_eq!(code(&read(Body::new(Stalled), 5).await.unwrap_err()), "body_timeout");
+        assert_eq!(began.elapsed(), READ_TIME_MAX);
+    }
+
     #[test]
     fn sixteen_levels_pass_and_seventeen_do_not() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));

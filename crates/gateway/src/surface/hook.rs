@@ -110,7 +110,8 @@ async fn send(
             Some(_) | None => {} // lost, or long ago: send again
         }
     }
-    let (submitted, decision) = front.submit_and_wait(tenant, request, deadline - Instant::now()).await?;
+    let (submitted, decision) =
+        front.submit_and_wait(tenant, request, deadline.saturating_duration_since(Instant::now())).await?;
     Ok((submitted.id, decision.map_or(Status::Queued, |decision| decision.status)))
 }
 
