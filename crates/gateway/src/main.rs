@@ -7,6 +7,10 @@ use std::process::ExitCode;
 
 use tokio::time::Instant;
 
+/// Many small, short-lived allocations on two threads: measured in `tests/bench/README.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let began = Instant::now();
     // One crypto provider in the process. The second installation of a default fails, and there is none before this one.

@@ -9,9 +9,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use sms_core::store::ReceivedReceipt;
 use sms_core::{ProviderName, Receipt, UnixMs};
 
+use super::charges::charges;
+use super::checkpoint::Checkpointer;
 use super::rows::{self, Names, state_columns};
 use super::schema;
-use super::tables::{SqliteTables, charges};
+use super::tables::SqliteTables;
 use crate::keeper::{Keeper, job};
 use crate::key::Keys;
 use crate::state::Wait;
@@ -82,7 +84,9 @@ pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<
         .map_err(|error| sqlite(path, &error))?
         .then_some(())
         .ok_or_else(|| OpenError::WrongKey { path: path.to_owned() })?;
-    let tables = SqliteTables::new(connection, lock).map_err(|error| sqlite(path, &error))?;
+    let other = connect(path).map_err(|error| sqlite(path, &error))?;
+    let checkpointer = Checkpointer::start(other).map_err(|error| io(path, &error))?;
+    let tables = SqliteTables::new(connection, checkpointer, lock).map_err(|error| sqlite(path, &error))?;
     let mut keeper = Keeper::new(tables, Arc::clone(keys));
     restore(&mut keeper, now).map_err(|error| sqlite(path, &error))?;
     Ok(keeper)

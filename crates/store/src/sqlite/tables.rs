@@ -6,6 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sms_core::store::{NoticeId, ReceivedReceipt};
 use sms_core::{MessageId, ProviderName, Status, UnixMs};
 
+use super::charges::charge_blob;
+use super::checkpoint::{Checkpointer, Duty, checkpoint, frames};
 use super::rows::{self, Names, state_columns, stored_columns};
 use super::writer::Upkeep;
 use crate::key::Hash16;
@@ -28,12 +30,13 @@ pub(super) struct SqliteTables {
     rounds: [i64; 2],
     /// Commits since the length of the log was looked at.
     commits: u32,
+    checkpointer: Checkpointer,
     /// Keeps other processes out; released after the connection, so it stands last.
     _lock: File,
 }
 
 impl SqliteTables {
-    pub(super) fn new(connection: Connection, lock: File) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: File) -> rusqlite::Result<Self> {
         connection.set_prepared_statement_cache_capacity(64);
         let (newest, notices): (Option<i64>, i64) =
             connection.query_row("SELECT max(row), count(*) FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -47,6 +50,7 @@ impl SqliteTables {
             notices_committed: notices,
             rounds: [0; 2],
             commits: 0,
+            checkpointer,
             _lock: lock,
         })
     }
@@ -335,18 +339,16 @@ impl Upkeep for SqliteTables {
         self.notices > 0
     }
 
-    /// Carries a long log over into the database. `SQLite`'s own checkpoints would hide a failed fsync.
+    /// Carries a long log over into the database.
     fn upkeep(&mut self) -> Result<(), Failure> {
         self.commits = self.commits.wrapping_add(1);
         if !self.commits.is_multiple_of(LOOK_EVERY) {
             return Ok(());
         }
-        let sql = "PRAGMA wal_checkpoint(NOOP)";
-        let frames: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(1))?;
-        if frames >= LOG_FRAMES {
-            self.connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
+        match self.checkpointer.duty(frames(&self.connection)?)? {
+            Duty::Finish => Ok(checkpoint(&self.connection)?),
+            Duty::Leave => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -367,33 +369,6 @@ pub(super) fn replay(connection: &Connection, key: &Hash16) -> rusqlite::Result<
     });
     kept.optional()
 }
-
-/// Keys with the seconds after which each is spent, and the time after which all are.
-fn charge_blob(at: UnixMs, keys: &[(Hash16, UnixMs)]) -> (Vec<u8>, UnixMs) {
-    let mut blob = Vec::with_capacity(keys.len() * CHARGE_LEN);
-    let mut last = at;
-    for (key, until) in keys {
-        let secs = until.since(at).as_millis().div_ceil(1000);
-        blob.extend_from_slice(key);
-        blob.extend_from_slice(&u32::try_from(secs).unwrap_or(u32::MAX).to_be_bytes());
-        last = last.max(*until);
-    }
-    (blob, last)
-}
-
-/// Reads [`charge_blob`] back.
-pub(super) fn charges(at: UnixMs, blob: &[u8]) -> impl Iterator<Item = (Hash16, UnixMs)> + '_ {
-    blob.chunks_exact(CHARGE_LEN).filter_map(move |chunk| {
-        let (key, secs) = chunk.split_first_chunk::<16>()?;
-        let secs = u32::from_be_bytes(secs.try_into().ok()?);
-        Some((*key, at.plus(std::time::Duration::from_secs(u64::from(secs)))))
-    })
-}
-
-const CHARGE_LEN: usize = 20;
-
-/// Pages in the log after which they are carried over: 16 MB.
-const LOG_FRAMES: i64 = 4_000;
 
 /// Commits after which the log's length is asked for.
 const LOOK_EVERY: u32 = 8;
@@ -419,21 +394,4 @@ fn update_sql(which: usize) -> String {
 
 fn limit(budget: usize) -> i64 {
     i64::try_from(budget).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn charges_survive_their_row() {
-        let at = UnixMs::new(1_000);
-        let keys = [([1; 16], at.plus(Duration::from_secs(30))), ([2; 16], at.plus(Duration::from_millis(1_500)))];
-        let (blob, until) = charge_blob(at, &keys);
-        assert_eq!(until, keys[0].1);
-        let read: Vec<_> = charges(at, &blob).collect();
-        assert_eq!(read, [keys[0], ([2; 16], at.plus(Duration::from_secs(2)))], "rounded up, never down");
-    }
 }
