@@ -23,6 +23,7 @@ impl SecretSource for Secrets {
         match name {
             "EMPTY" => Some(String::new()),
             "UNSET" => None,
+            "DATABASE_URL" => Some("sqlite:resolved-secret-of-DATABASE_URL".to_owned()),
             _ => Some(format!("resolved-secret-of-{name}")),
         }
     }

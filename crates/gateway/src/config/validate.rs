@@ -151,6 +151,10 @@ impl Check<'_> {
             let title = "the public and the ops listener have the same address".to_owned();
             self.at_value(&codes::CONTRADICTION, path.key("ops"), title, "give one of them another port");
         }
+        let url = self.config.store.url.expose();
+        if !url.starts_with("sqlite:") {
+            self.bound(Path::new().key("store").key("url"), "`sqlite:PATH`: this build keeps messages in SQLite only");
+        }
         let mode = self.config.guard.mode;
         if matches!(mode, GuardMode::Block | GuardMode::Challenge) {
             let title = "the guard refuses nothing in this version".to_owned();

@@ -24,6 +24,14 @@ fn wired(sources: &Sources<'_>) -> Loaded {
 }
 
 #[test]
+fn what_this_version_does_not_do_is_told() {
+    let toml = format!("{MINIMAL}[[routes]]\nid = \"r\"\nuse = [\"mitto\"]\nprefer = \"delivery\"\n");
+    assert!(warnings(&loaded(&sources(vec![text("gateway.toml", &toml)]))).contains(&"W210"));
+    let toml = format!("{MINIMAL}[store]\nurl = \"postgres://db/sms\"\n");
+    assert_eq!(codes(&refused(&sources(vec![text("gateway.toml", &toml)]))), ["E106 store.url"]);
+}
+
+#[test]
 fn the_reference_is_the_built_in_default() {
     assert_eq!(config(REFERENCE), Config::default());
 }

@@ -8,7 +8,7 @@ use sms_core::options::{OneOrMany, Path, Span};
 
 use super::{Check, codes};
 use crate::config::problem::place;
-use crate::config::schema::{Route, When};
+use crate::config::schema::{Prefer, Route, When};
 
 impl Check<'_> {
     pub(super) fn routes(&mut self) {
@@ -19,6 +19,10 @@ impl Check<'_> {
             self.candidates(route, &path);
             self.conditions(&route.when, &path.clone().key("when"));
             self.bounds(route, &path);
+            if route.prefer != Prefer::None {
+                let title = format!("route `{}` has a preference that this version does not follow", route.id);
+                self.at_value(&codes::PREFER_NOT_BUILT, path.clone().key("prefer"), title, "providers are taken in order");
+            }
             if let Some(template) = &route.template {
                 self.reference(&codes::NO_SUCH_TEMPLATE, "templates", path.clone().key("template"), template);
             }
