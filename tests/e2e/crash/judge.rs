@@ -105,7 +105,7 @@ impl Run<'_> {
             let kill = kill.unwrap_or_else(|| panic!("{id}: a second copy after the last kill"));
             let before = self.kills.get(kill).map_or(Duration::ZERO, |kill| *kill - first.at);
             assert!(before <= IN_FLIGHT, "{id}: a second copy although {before:?} lay between the first and the kill");
-            by_kill.iter_mut().nth(kill).map(|count| *count += 1).expect("a place for every kill");
+            by_kill.get_mut(kill).map(|count| *count += 1).expect("a place for every kill");
             figures.longest_before_a_kill = figures.longest_before_a_kill.max(before);
             figures.second_copies += 1;
         }

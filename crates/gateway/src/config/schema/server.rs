@@ -26,7 +26,7 @@ pub struct Server {
     pub header_timeout: Span,
     /// Address of the public listener: API, hooks, receipts. A change needs a restart.
     pub listen: SocketAddr,
-    /// Connections at the same time, over all listeners; further ones wait.
+    /// Connections to the public listener at the same time; further ones wait.
     pub max_connections: u32,
     /// Address of the ops listener: metrics, health, inbox, admin API. A change needs a restart.
     pub ops: SocketAddr,

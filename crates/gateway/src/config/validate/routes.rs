@@ -21,7 +21,12 @@ impl Check<'_> {
             self.bounds(route, &path);
             if route.prefer != Prefer::None {
                 let title = format!("route `{}` has a preference that this version does not follow", route.id);
-                self.at_value(&codes::PREFER_NOT_BUILT, path.clone().key("prefer"), title, "providers are taken in order");
+                self.at_value(
+                    &codes::PREFER_NOT_BUILT,
+                    path.clone().key("prefer"),
+                    title,
+                    "providers are taken in order",
+                );
             }
             if let Some(template) = &route.template {
                 self.reference(&codes::NO_SUCH_TEMPLATE, "templates", path.clone().key("template"), template);
