@@ -1,8 +1,8 @@
 //! What the stages that do I/O share: the running plan with its lanes, the store, time, tasks.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::Arc;
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use sms_core::{Clock, ProviderName, Store};
@@ -23,19 +23,60 @@ pub trait Entropy: Debug + Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The operating system's randomness.
-#[derive(Debug)]
-pub struct SystemEntropy;
+/// The operating system's randomness, fetched for some dozens of messages at a time: a system call for every id would
+/// cost more than all the rest of making one. No byte is handed out twice.
+pub struct SystemEntropy(Mutex<Pool>);
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    used: usize,
+}
+
+impl SystemEntropy {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self(Mutex::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES }))
+    }
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Debug for SystemEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemEntropy")
+    }
+}
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        #[expect(
-            clippy::expect_used,
-            reason = "a system without randomness cannot make ids; nothing sensible is left to do"
-        )]
-        getrandom::fill(bytes).expect("the operating system gives random bytes");
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in bytes.chunks_mut(POOL_BYTES) {
+            if POOL_BYTES - pool.used < chunk.len() {
+                system(&mut pool.bytes);
+                pool.used = 0;
+            }
+            let used = pool.used;
+            let fresh = pool.bytes.iter_mut().skip(used);
+            chunk.iter_mut().zip(fresh).for_each(|(to, from)| *to = std::mem::take(from));
+            pool.used += chunk.len();
+        }
     }
 }
+
+fn system(bytes: &mut [u8]) {
+    #[expect(
+        clippy::expect_used,
+        reason = "a system without randomness cannot make ids; nothing sensible is left to do"
+    )]
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}
+
+/// What one system call fetches.
+const POOL_BYTES: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -75,5 +116,27 @@ impl Core {
         let mut bytes = [0; 10];
         self.entropy.fill(&mut bytes);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_bytes_are_handed_out_twice() {
+        let entropy = SystemEntropy::new();
+        let draw = |_| {
+            let mut bytes = [0; 10];
+            entropy.fill(&mut bytes);
+            bytes
+        };
+        let drawn: HashSet<[u8; 10]> = (0..2_000).map(draw).collect();
+        assert_eq!(drawn.len(), 2_000);
+        let mut long = [0; 2_000];
+        entropy.fill(&mut long);
+        assert!(long.chunks(20).all(|chunk| chunk.iter().any(|byte| *byte != 0)));
     }
 }

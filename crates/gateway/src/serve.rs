@@ -119,7 +119,7 @@ impl Server {
         let providers = Providers::new().map_err(StartError::setup)?;
         let metrics = Metrics::install().map_err(StartError::Setup)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let (receipts, outlet) = ReceiptQueue::new();
         let deps = Deps { receipts, callback_base: wiring::callback_base(&loaded.config), clock: Arc::clone(&clock) };
         let Wired { plan, live, network, keeping } = wiring::wire(loaded.config.clone(), mode, &providers, &deps)?;

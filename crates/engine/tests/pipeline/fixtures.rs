@@ -215,7 +215,7 @@ impl Bench {
             plan: plan(&setup, &[&a, &b]),
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock,
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(SystemEntropy::new()),
             webhooks: Arc::clone(&hooks) as Arc<dyn WebhookPort>,
             receipts: outlet,
             purge: PurgePolicy { keep_messages: Duration::from_hours(24), keep_numbers: Duration::from_hours(24) },

@@ -182,7 +182,8 @@ mod tests {
     }
 
     fn app(in_flight_max: usize) -> Router {
-        let envelope = Envelope::new("public", Arc::new(SystemClock::start()), Arc::new(SystemEntropy), in_flight_max);
+        let envelope =
+            Envelope::new("public", Arc::new(SystemClock::start()), Arc::new(SystemEntropy::new()), in_flight_max);
         Router::new()
             .route("/ok", get(async || "ok"))
             .route("/panics", get(panics))
