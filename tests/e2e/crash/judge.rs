@@ -28,7 +28,6 @@ pub(crate) struct Run<'a> {
 pub(crate) struct Figures {
     accepted: usize,
     unanswered: usize,
-    wire_copies: usize,
     second_copies: usize,
     most_second_copies_of_a_kill: usize,
     longest_before_a_kill: Duration,
@@ -41,7 +40,7 @@ impl Run<'_> {
     /// Panics where an invariant is broken.
     pub(crate) async fn judge(&self, caller: &Caller) -> Figures {
         let copies = self.copies();
-        let mut figures = Figures { wire_copies: self.wire.len(), ..Figures::default() };
+        let mut figures = Figures::default();
         self.nothing_is_doubled();
         for sent in self.sent {
             let Some(id) = sent.id() else {
@@ -53,7 +52,7 @@ impl Run<'_> {
             let copies = copies.get(id.as_str()).map_or([].as_slice(), Vec::as_slice);
             let message = caller.message(&id).await;
             assert_eq!(message.get("to").and_then(Value::as_str), Some(sent.to.as_str()), "{message}");
-            self.judge_one(sent, copies, &message);
+            judge_one(sent, copies, &message);
             figures.unknown += usize::from(status(&message) == "unknown");
             figures.never_on_the_wire += usize::from(copies.is_empty());
         }
@@ -84,18 +83,6 @@ impl Run<'_> {
         }
     }
 
-    fn judge_one(&self, sent: &Sent, copies: &[&MittoSend], message: &Value) {
-        let (attempts, unknowns) = (attempts(message), unknowns(message));
-        let max = if sent.kind == Kind::Transactional { 1 } else { 2 };
-        assert!(copies.len() <= max, "{:?} has {} copies: {message}", sent.kind, copies.len());
-        assert!(copies.len() <= attempts, "a wire request without an intent: {message}");
-        match status(message) {
-            "sent" | "delivered" => assert!(!copies.is_empty(), "sent by nobody's account: {message}"),
-            "unknown" => assert_eq!(unknowns, max, "unknown before its copies are used up: {message}"),
-            other => panic!("lost: {other}: {message}"),
-        }
-    }
-
     /// Only what was in flight at a kill may have a second copy, and that is never more than may be in flight.
     fn judge_second_copies(&self, copies: &BTreeMap<&str, Vec<&MittoSend>>, figures: &mut Figures) {
         let mut by_kill = vec![0; self.kills.len()];
@@ -112,6 +99,19 @@ impl Run<'_> {
         let most = by_kill.into_iter().max().unwrap_or_default();
         assert!(most <= self.in_flight_max, "{most} second copies after one kill");
         figures.most_second_copies_of_a_kill = most;
+    }
+}
+
+/// One message against what it may have cost.
+fn judge_one(sent: &Sent, copies: &[&MittoSend], message: &Value) {
+    let (attempts, unknowns) = (attempts(message), unknowns(message));
+    let max = if sent.kind == Kind::Transactional { 1 } else { 2 };
+    assert!(copies.len() <= max, "{:?} has {} copies: {message}", sent.kind, copies.len());
+    assert!(copies.len() <= attempts, "a wire request without an intent: {message}");
+    match status(message) {
+        "sent" | "delivered" => assert!(!copies.is_empty(), "sent by nobody's account: {message}"),
+        "unknown" => assert_eq!(unknowns, max, "unknown before its copies are used up: {message}"),
+        other => panic!("lost: {other}: {message}"),
     }
 }
 
