@@ -54,7 +54,16 @@ impl Telemetry {
                 metrics::counter!("gateway_rate_limited_total", "tenant" => self.tenant(tenant), "limit" => limit.id.shared())
                     .increment(0);
             }
+            // Countries join as they are seen; `other` stands for all of them until then.
+            metrics::counter!("gateway_messages_accepted_total", "tenant" => self.tenant(tenant), "country" => OTHER)
+                .increment(0);
+            for reason in BLOCK_REASONS {
+                metrics::counter!("gateway_messages_blocked_total",
+                    "tenant" => self.tenant(tenant), "country" => OTHER, "reason" => reason)
+                .increment(0);
+            }
         }
+        register_durations();
         for provider in plan.providers.keys() {
             register_provider(provider);
             for other in plan.providers.keys().filter(|other| *other != provider) {
@@ -197,8 +206,24 @@ impl Telemetry {
 }
 
 #[expect(clippy::disallowed_macros, reason = "this is the one module that emits")]
+fn register_durations() {
+    for outcome in [SubmitOutcome::Accepted, SubmitOutcome::Error, SubmitOutcome::Rejected] {
+        drop(metrics::histogram!("gateway_send_duration_seconds", "outcome" => outcome.as_str()));
+    }
+    for operation in ["admit", "receipts", "settle"] {
+        drop(metrics::histogram!("gateway_store_operation_duration_seconds", "operation" => operation));
+    }
+}
+
+#[expect(clippy::disallowed_macros, reason = "this is the one module that emits")]
 fn register_provider(provider: &ProviderName) {
     let name = || provider.shared();
+    drop(metrics::histogram!("gateway_provider_request_duration_seconds", "provider" => name()));
+    for status in Status::ALL.into_iter().filter(|status| status.is_final()) {
+        metrics::counter!("gateway_messages_final_total",
+            "provider" => name(), "country" => OTHER, "status" => status.as_str())
+        .increment(0);
+    }
     let attempts = |outcome: Outcome, kind: &'static str| {
         metrics::counter!("gateway_provider_attempts_total",
             "provider" => name(), "outcome" => outcome.as_str(), "kind" => kind)

@@ -1,5 +1,5 @@
 //! The only file that names providers: which kinds this build has, and what each is built with.
-//! A new provider is a line in [`Providers::new`].
+//! A new provider is a line in `Providers::new`.
 
 use std::sync::Arc;
 

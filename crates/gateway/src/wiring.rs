@@ -52,7 +52,7 @@ pub fn plan(loaded: &Loaded) -> Result<Plan, Unwired> {
 /// The configured providers, for asking them whether they would serve us (`check`); they must not be sent with.
 ///
 /// # Errors
-/// As for [`plan`].
+/// As for [`plan()`].
 pub fn providers(loaded: &Loaded) -> Result<Vec<Arc<dyn SmsProvider>>, Unwired> {
     let plan = plan(loaded)?;
     Ok(plan.providers.values().map(|provider| Arc::clone(&provider.instance)).collect())

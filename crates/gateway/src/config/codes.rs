@@ -60,7 +60,7 @@ codes! {
     INVALID_VALUE "E106", "a value has the wrong type or form",
         "The value cannot be understood, or lies outside what is allowed.",
         "Write it as the message says. Durations are \"3s\", \"500ms\", \"1h30m\"; rates \"200/s\"; limits \"5/10m\"; sizes \"64KiB\".";
-    INVALID_ID "E107", "a name is not of the form [a-z][a-z0-9_]*",
+    INVALID_ID "E107", "a name is not lower-case letters, digits and underscores, a letter first",
         "Names of tenants, providers, routes, limits and templates appear in metrics, URLs and environment variables (which know no case), so they are made of lower-case letters, digits and underscores.",
         "Rename it, here and wherever it is referred to.";
     DUPLICATE_ID "E108", "two entries have the same id",

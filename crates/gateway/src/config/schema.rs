@@ -1,6 +1,6 @@
 //! The configuration as the operator writes it: one struct a table, one field a key, the doc comment
 //! of a field is its description in the published JSON Schema. Plain data: what a key means is
-//! decided where it is wired, what no single field can know in [`super::validate`]. No `flatten`, no
+//! decided where it is wired, what no single field can know in `validate`. No `flatten`, no
 //! untagged or internally tagged enums: they lose the place of a fault.
 
 mod json;
