@@ -24,13 +24,22 @@ pub struct Window {
     pub period: Duration,
 }
 
-/// The acceptances charged to one key, as far back as its windows reach.
+/// The acceptances charged to one key, as far back as its windows reach. There may be millions of them: small.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Single acceptances, oldest first: serves every window with `max <= EXACT_MAX`.
-    exact: VecDeque<i64>,
+    /// Single acceptances: serves every window with `max <= EXACT_MAX`.
+    exact: Times,
     /// One per coarse window, in the order of the windows.
-    coarse: Vec<VecDeque<Bucket>>,
+    coarse: Box<[VecDeque<Bucket>]>,
+}
+
+/// Moments, oldest first. Most keys have one, which takes no memory of its own.
+#[derive(Clone, Debug, Default)]
+enum Times {
+    Many(Vec<i64>),
+    #[default]
+    None,
+    One(i64),
 }
 
 /// Acceptances of one sub-window, all treated as if made at `last`.
@@ -45,8 +54,8 @@ impl Ledger {
     /// Reads one acceptance back after a restart; call in the order in which they were made, before anything else.
     pub fn restore(&mut self, at: UnixMs) {
         // A clock that stepped back between two runs must not shorten what was charged before.
-        let at = at.get().max(self.exact.back().copied().unwrap_or(i64::MIN));
-        self.exact.push_back(at);
+        let newest = self.exact.as_slice().last().copied();
+        self.exact.push(at.get().max(newest.unwrap_or(i64::MIN)));
     }
 
     /// How long the key must wait under `windows`; `None` when one more acceptance is allowed at `now`.
@@ -57,7 +66,7 @@ impl Ledger {
         let mut wait = None;
         for window in windows {
             let free_at = if window.max <= EXACT_MAX {
-                exact_free_at(&self.exact, now, *window)
+                exact_free_at(self.exact.as_slice(), now, *window)
             } else {
                 coarse.next().and_then(|buckets| coarse_free_at(buckets, now, *window))
             };
@@ -75,17 +84,15 @@ impl Ledger {
         }
         if let Some(longest) = longest_exact(windows) {
             // A clock that stepped back between two runs must not shorten what was charged before.
-            now = now.max(self.exact.back().copied().unwrap_or(now));
-            while self.exact.front().is_some_and(|at| now - at > longest) {
-                self.exact.pop_front();
-            }
-            self.exact.push_back(now);
+            now = now.max(self.exact.as_slice().last().copied().unwrap_or(now));
+            self.exact.forget_before(now.saturating_sub(longest));
+            self.exact.push(now);
         }
     }
 
     /// Takes the newest acceptance back: the commit that held it failed.
     pub fn refund(&mut self) {
-        self.exact.pop_back();
+        self.exact.pop();
         for buckets in &mut self.coarse {
             if let Some(bucket) = buckets.back_mut() {
                 bucket.count = bucket.count.saturating_sub(1);
@@ -104,31 +111,55 @@ impl Ledger {
         self.coarse = coarse_windows(windows)
             .map(|window| {
                 let mut buckets = VecDeque::new();
-                self.exact.iter().for_each(|at| charge_bucket(&mut buckets, *at, window));
+                self.exact.as_slice().iter().for_each(|at| charge_bucket(&mut buckets, *at, window));
                 buckets
             })
             .collect();
         if longest_exact(windows).is_none() {
-            self.exact.clear();
+            self.exact = Times::None;
+        }
+    }
+}
+
+impl Times {
+    fn as_slice(&self) -> &[i64] {
+        match self {
+            Self::Many(times) => times,
+            Self::None => &[],
+            Self::One(time) => std::slice::from_ref(time),
         }
     }
 
-    /// Nothing in it can refuse any more: it may be forgotten.
-    pub fn is_spent(&self, now: UnixMs, windows: &[Window]) -> bool {
-        let now = now.get();
-        let longest = windows.iter().map(|window| millis(window.period)).max().unwrap_or(0);
-        let newest = self.exact.back().copied();
-        let newest =
-            self.coarse.iter().filter_map(|buckets| buckets.back().map(|b| b.last)).fold(newest, |a, b| a.max(Some(b)));
-        newest.is_none_or(|at| now - at > longest)
+    fn push(&mut self, time: i64) {
+        match self {
+            Self::Many(times) => times.push(time),
+            Self::None => *self = Self::One(time),
+            Self::One(first) => *self = Self::Many(vec![*first, time]),
+        }
+    }
+
+    fn pop(&mut self) {
+        match self {
+            Self::Many(times) => drop(times.pop()),
+            Self::None | Self::One(_) => *self = Self::None,
+        }
+    }
+
+    fn forget_before(&mut self, start: i64) {
+        let gone = self.as_slice().partition_point(|time| *time < start);
+        match self {
+            Self::Many(times) => drop(times.drain(..gone)),
+            Self::One(_) if gone > 0 => *self = Self::None,
+            Self::None | Self::One(_) => {}
+        }
     }
 }
 
 /// When the oldest acceptance that stands in the way leaves the window; `None` if none does.
-fn exact_free_at(exact: &VecDeque<i64>, now: i64, window: Window) -> Option<i64> {
+fn exact_free_at(exact: &[i64], now: i64, window: Window) -> Option<i64> {
     let period = millis(window.period);
     // Times are whole milliseconds rounded down, so one of exactly `period` ago may still be inside.
-    let inside = exact.iter().rev().take_while(|at| now - **at <= period).count();
+    let inside = exact.len() - exact.partition_point(|at| now - at > period);
     let max = window.max as usize;
     if inside < max {
         return None;
@@ -266,7 +297,12 @@ mod tests {
         ledger.charge(UnixMs::new(5), &windows);
         ledger.refund();
         assert!(ledger.refusal(UnixMs::new(5), &windows).is_none());
-        assert!(ledger.is_spent(UnixMs::new(5), &windows));
+        assert!(ledger.exact.as_slice().is_empty() && ledger.coarse.iter().all(VecDeque::is_empty));
+    }
+
+    #[test]
+    fn a_ledger_is_small() {
+        assert!(size_of::<Ledger>() <= 40, "{} bytes, and there may be millions", size_of::<Ledger>());
     }
 
     #[test]
@@ -300,7 +336,6 @@ mod tests {
         for now in 0..10_000 {
             accept(&mut ledger, now, &windows);
         }
-        assert!(ledger.exact.len() <= 10);
-        assert!(ledger.is_spent(UnixMs::new(20_000), &windows));
+        assert!(ledger.exact.as_slice().len() <= 10);
     }
 }

@@ -75,7 +75,7 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn admit(&self, batch: Vec<Admit>) -> Result<Vec<Verdict>, StoreError> {
-        let (now, clock) = (self.clock.now(), Arc::clone(&self.clock));
+        let (now, clock, weight) = (self.clock.now(), Arc::clone(&self.clock), batch.len());
         let batch: Vec<_> = batch.into_iter().map(|admit| prepare::admit(&self.keys, admit, now)).collect();
         let admit = move |keeper: &mut crate::keeper::Keeper<SqliteTables>| {
             let value = keeper.admit(&batch, clock.now())?;
@@ -86,7 +86,7 @@ impl Store for SqliteStore {
             let attempts = begun.map(|(new, _)| (new.state.id, 1)).collect();
             Ok(Opened { value, attempts })
         };
-        self.writer.write(1, admit).await
+        self.writer.write(weight, admit).await
     }
 
     async fn replay(
@@ -207,5 +207,65 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sms_conformance::store::{ManualClock, Stand};
+    use sms_core::Status;
+
+    use super::*;
+    use crate::tables::{Failure, Scope};
+
+    fn failing(scope: Scope) -> Failure {
+        Failure { error: StoreError::Unavailable("injected".to_owned()), scope }
+    }
+
+    #[tokio::test]
+    async fn a_failed_fsync_stops_writing_until_the_store_is_opened_anew() {
+        let (folder, key, clock) = (tempfile::tempdir().unwrap(), StoreKey::generate().unwrap(), ManualClock::start());
+        let path = folder.path().join("gateway.db");
+        let store = Arc::new(SqliteStore::open(&path, &key, clock.clone()).unwrap());
+        let stand = Stand::new(store.clone(), clock.clone());
+        let id = stand.accept(stand.admit()).await;
+        // The text reaches the failing commit with everybody else's work.
+        let refused = store.writer.write(1, |_| Err::<Opened<()>, _>(failing(Scope::Broken))).await;
+        assert!(refused.is_err());
+        for _ in 0..3 {
+            assert!(store.admit(vec![stand.admit()]).await.is_err(), "a repeat would succeed without cause");
+        }
+        assert!(store.ping().await.is_err());
+        assert_eq!(stand.status(id).await, Status::Queued, "what was durable can be read");
+        assert_eq!(store.counts(clock.now()).await.unwrap().queued, 1);
+        store.close().await;
+        let stand = stand.reopened(Arc::new(SqliteStore::open(&path, &key, clock).unwrap()));
+        stand.accept(stand.admit()).await;
+        assert_eq!(stand.store.counts(stand.now()).await.unwrap().queued, 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_fails_everybody_in_it_and_nobody_after_it() {
+        let (folder, key, clock) = (tempfile::tempdir().unwrap(), StoreKey::generate().unwrap(), ManualClock::start());
+        let store = SqliteStore::open(folder.path().join("gateway.db"), &key, clock.clone()).unwrap();
+        let stand = Stand::new(Arc::new(store), clock.clone());
+        let other = SqliteStore::open(folder.path().join("other.db"), &key, clock).unwrap();
+        let (held, release) = std::sync::mpsc::channel::<()>();
+        // Keeps the writer busy until all three wait for the next commit together.
+        let busy = other.writer.write(1, move |_| {
+            release.recv().ok();
+            Ok(Opened::none(()))
+        });
+        let (first, second) = (stand.admit(), stand.admit());
+        let failing = other.writer.write(1, |_| Err::<Opened<()>, _>(failing(Scope::Batch)));
+        let (_, (first, failed, second)) = tokio::join!(busy, async {
+            tokio::join!(other.admit(vec![first]), failing, async {
+                held.send(()).ok();
+                other.admit(vec![second]).await
+            })
+        });
+        assert!(first.is_err() && failed.is_err(), "they share a commit");
+        drop(second); // may or may not have been in time for it
+        assert!(other.admit(vec![stand.admit()]).await.is_ok());
     }
 }

@@ -56,7 +56,7 @@ impl Run<'_> {
             figures.unknown += usize::from(status(&message) == "unknown");
             figures.never_on_the_wire += usize::from(copies.is_empty());
         }
-        self.judge_second_copies(&copies, &mut figures);
+        self.judge_second_copies(caller, &copies, &mut figures).await;
         figures
     }
 
@@ -84,14 +84,22 @@ impl Run<'_> {
     }
 
     /// Only what was in flight at a kill may have a second copy, and that is never more than may be in flight.
-    fn judge_second_copies(&self, copies: &BTreeMap<&str, Vec<&MittoSend>>, figures: &mut Figures) {
+    async fn judge_second_copies(
+        &self,
+        caller: &Caller,
+        copies: &BTreeMap<&str, Vec<&MittoSend>>,
+        figures: &mut Figures,
+    ) {
         let mut by_kill = vec![0; self.kills.len()];
         for (id, copies) in copies {
             let [first, _second] = copies.as_slice() else { continue };
             let kill = self.kills.iter().position(|kill| *kill >= first.at);
             let kill = kill.unwrap_or_else(|| panic!("{id}: a second copy after the last kill"));
             let before = self.kills.get(kill).map_or(Duration::ZERO, |kill| *kill - first.at);
-            assert!(before <= IN_FLIGHT, "{id}: a second copy although {before:?} lay between the first and the kill");
+            if before > IN_FLIGHT {
+                let message = caller.message(id).await;
+                panic!("a second copy although {before:?} lay between the first and the kill: {message}");
+            }
             by_kill.get_mut(kill).map(|count| *count += 1).expect("a place for every kill");
             figures.longest_before_a_kill = figures.longest_before_a_kill.max(before);
             figures.second_copies += 1;

@@ -21,7 +21,7 @@ pub use binary::{binary, cli};
 pub use builder::{Builder, OPS_TOKEN, Tenant, hash_of, key_of};
 pub use caller::Caller;
 pub use gateway::Gateway;
-pub use luck::{Luck, knob};
+pub use luck::{Luck, knob, strict};
 pub use metrics::Metrics;
 pub use numbers::{french, german, swiss};
 pub use poll::{PATIENCE, eventually};

@@ -46,3 +46,9 @@ impl Luck {
 pub fn knob(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a whole number"))
 }
+
+/// Whether a test must fail where a program or a permission is missing (`tests/run`), instead of skipping loudly.
+pub fn strict() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the gateway")]
+    std::env::var_os("GATEWAY_TESTS_STRICT").is_some()
+}
