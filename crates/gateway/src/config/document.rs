@@ -59,10 +59,10 @@ impl Document {
         spans
     }
 
-    /// Calls `visit` with the nearest key, the text and the place of every string, and of every number
-    /// with an empty text.
+    /// Calls `visit` with the nearest keys (`api_key.value`; of a reference only `env`), the text and the place of every
+    /// string, and of every number with an empty text.
     pub(super) fn each_text(&self, visit: &mut dyn FnMut(&str, &str, Range<usize>)) {
-        texts_of_table(self.doc.as_table(), visit);
+        texts_of_table("", self.doc.as_table(), visit);
     }
 }
 
@@ -126,29 +126,36 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn texts_of_table(table: &dyn TableLike, visit: &mut dyn FnMut(&str, &str, Range<usize>)) {
+fn texts_of_table(outer: &str, table: &dyn TableLike, visit: &mut dyn FnMut(&str, &str, Range<usize>)) {
     for (key, item) in table.iter() {
         match item {
-            Item::ArrayOfTables(tables) => tables.iter().for_each(|table| texts_of_table(table, visit)),
+            Item::ArrayOfTables(tables) => tables.iter().for_each(|table| texts_of_table(key, table, visit)),
             Item::None => {}
-            Item::Table(table) => texts_of_table(table, visit),
-            Item::Value(value) => texts_of_value(key, value, visit),
+            Item::Table(table) => texts_of_table(key, table, visit),
+            Item::Value(value) if outer.is_empty() || REFERENCES.contains(&key) => {
+                texts_of_value(key, key, value, visit)
+            }
+            Item::Value(value) => texts_of_value(&format!("{outer}.{key}"), key, value, visit),
         }
     }
 }
 
-fn texts_of_value(key: &str, value: &Value, visit: &mut dyn FnMut(&str, &str, Range<usize>)) {
+/// Keys of a secret's place, which is none itself.
+const REFERENCES: [&str; 3] = ["credential", "env", "file"];
+
+/// `keys` names the value, `key` what lies in it.
+fn texts_of_value(keys: &str, key: &str, value: &Value, visit: &mut dyn FnMut(&str, &str, Range<usize>)) {
     match value {
-        Value::Array(array) => array.iter().for_each(|value| texts_of_value(key, value, visit)),
-        Value::InlineTable(table) => texts_of_table(table, visit),
+        Value::Array(array) => array.iter().for_each(|value| texts_of_value(keys, key, value, visit)),
+        Value::InlineTable(table) => texts_of_table(key, table, visit),
         Value::String(text) => {
             if let Some(span) = value.span() {
-                visit(key, text.value(), span);
+                visit(keys, text.value(), span);
             }
         }
         Value::Float(_) | Value::Integer(_) => {
             if let Some(span) = value.span() {
-                visit(key, "", span);
+                visit(keys, "", span);
             }
         }
         Value::Boolean(_) | Value::Datetime(_) => {}

@@ -66,6 +66,8 @@ mod tests {
         assert_eq!(shown(r#"a = { api_key = "hé!", x = 1 }"#), r#"a = { api_key = "***", x = 1 }"#);
         assert_eq!(shown("keys = ['plain', \"b\"]"), "keys = ['*****', \"*\"]");
         assert_eq!(shown(r#"url = "postgres://u:p@h/d""#), r#"url = "******************""#);
+        assert_eq!(shown(r#"api_key = { value = "hidden" }"#), r#"api_key = { value = "******" }"#);
+        assert_eq!(shown("[m.api_key]\nenv = \"NAME\"\nvalue = \"x\""), "[m.api_key]\nenv = \"NAME\"\nvalue = \"*\"");
         assert_eq!(shown(r#"x = "sk_live_1""#), r#"x = "*********""#);
         assert_eq!(shown(r#"x = "0a1b2c3d4e5f6a7b8c9d0e""#), r#"x = "**********************""#);
     }

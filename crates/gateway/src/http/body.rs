@@ -13,6 +13,10 @@ use crate::surface::problem::{Code, Problem};
 /// How long a body may take to arrive, whatever its size.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// What is read of a body that is too large, so that its sender gets to see why.
+const DISCARD_MAX: usize = 1024 * 1024;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Deepest nesting of lists and objects.
 const DEPTH_MAX: usize = 16;
 
@@ -21,8 +25,9 @@ const DEPTH_MAX: usize = 16;
 /// # Errors
 /// `body_too_large`, `body_timeout`, or `invalid_json` when the connection breaks off.
 pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    // A length that was announced is refused before anything is read.
+    // A length that was announced is refused before anything is kept.
     if body.size_hint().lower() > bytes_max as u64 {
+        discard(body).await;
         return Err(too_large(bytes_max));
     }
     match tokio::time::timeout(READ_TIME_MAX, collect(body, bytes_max)).await {
@@ -33,6 +38,24 @@ pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem>
             "Send it in one go.",
         )),
     }
+}
+
+/// Reads the rest and forgets it: whoever is still writing when the connection closes sees a reset instead of the answer.
+/// Bounded, so that a body of any length costs as much as this and no more.
+async fn discard(mut body: Body) {
+    if body.size_hint().lower() > DISCARD_MAX as u64 {
+        return; // no use
+    }
+    let rest = async {
+        let mut left = DISCARD_MAX;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    drop(tokio::time::timeout(DISCARD_TIME_MAX, rest).await); // then it sees a reset
 }
 
 async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
@@ -47,6 +70,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let so_far = first.as_ref().map_or(0, Bytes::len) + rest.len();
         if so_far + data.len() > bytes_max {
+            discard(body).await;
             return Err(too_large(bytes_max));
         }
         match &first {
@@ -150,6 +174,35 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(code(&read(Body::new(Stalled), 5).await.unwrap_err()), "body_timeout");
         assert_eq!(began.elapsed(), READ_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_body_that_is_too_large_is_read_up_to_a_bound() {
+        let (began, silent) = (tokio::time::Instant::now(), Body::new(Silent(100)));
+        assert_eq!(code(&read(silent, 5).await.unwrap_err()), "body_too_large");
+        assert_eq!(began.elapsed(), DISCARD_TIME_MAX, "nobody is waited for any longer");
+        let (began, endless) = (tokio::time::Instant::now(), Body::new(Silent(u64::MAX)));
+        assert_eq!(code(&read(endless, 5).await.unwrap_err()), "body_too_large");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    /// Announces so many bytes, and sends none.
+    struct Silent(u64);
+
+    impl axum::body::HttpBody for Silent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+
+        fn size_hint(&self) -> hyper::body::SizeHint {
+            hyper::body::SizeHint::with_exact(self.0)
+        }
     }
 
     #[test]
