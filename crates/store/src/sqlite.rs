@@ -229,7 +229,6 @@ mod tests {
         let store = Arc::new(SqliteStore::open(&path, &key, clock.clone()).unwrap());
         let stand = Stand::new(store.clone(), clock.clone());
         let id = stand.accept(stand.admit()).await;
-        // The text reaches the failing commit with everybody else's work.
         let refused = store.writer.write(1, |_| Err::<Opened<()>, _>(failing(Scope::Broken))).await;
         assert!(refused.is_err());
         for _ in 0..3 {
@@ -247,25 +246,28 @@ mod tests {
     #[tokio::test]
     async fn a_failed_commit_fails_everybody_in_it_and_nobody_after_it() {
         let (folder, key, clock) = (tempfile::tempdir().unwrap(), StoreKey::generate().unwrap(), ManualClock::start());
-        let store = SqliteStore::open(folder.path().join("gateway.db"), &key, clock.clone()).unwrap();
-        let stand = Stand::new(Arc::new(store), clock.clone());
-        let other = SqliteStore::open(folder.path().join("other.db"), &key, clock).unwrap();
-        let (held, release) = std::sync::mpsc::channel::<()>();
-        // Keeps the writer busy until all three wait for the next commit together.
-        let busy = other.writer.write(1, move |_| {
-            release.recv().ok();
+        let store = Arc::new(SqliteStore::open(folder.path().join("gateway.db"), &key, clock.clone()).unwrap());
+        let stand = Stand::new(store.clone(), clock);
+        let (tell, started) = tokio::sync::oneshot::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let mut tell = Some(tell);
+        // Keeps the writer busy until the others wait for the next commit together.
+        let busy = store.writer.write(1, move |_| {
+            if let Some(tell) = tell.take() {
+                tell.send(()).unwrap();
+            }
+            released.recv().ok();
             Ok(Opened::none(()))
         });
-        let (first, second) = (stand.admit(), stand.admit());
-        let failing = other.writer.write(1, |_| Err::<Opened<()>, _>(failing(Scope::Batch)));
-        let (_, (first, failed, second)) = tokio::join!(busy, async {
-            tokio::join!(other.admit(vec![first]), failing, async {
-                held.send(()).ok();
-                other.admit(vec![second]).await
-            })
-        });
-        assert!(first.is_err() && failed.is_err(), "they share a commit");
-        drop(second); // may or may not have been in time for it
-        assert!(other.admit(vec![stand.admit()]).await.is_ok());
+        let together = async {
+            started.await.unwrap();
+            let failing = store.writer.write(1, |_| Err::<Opened<()>, _>(failing(Scope::Batch)));
+            let (before, after) = (store.admit(vec![stand.admit()]), store.admit(vec![stand.admit()]));
+            tokio::join!(before, failing, after, async { release.send(()).unwrap() })
+        };
+        let (busy, (before, failed, after, ())) = tokio::join!(busy, together);
+        assert!(busy.is_ok() && before.is_err() && failed.is_err() && after.is_err());
+        assert_eq!(store.counts(stand.now()).await.unwrap().queued, 0, "memory does not run ahead of the rows");
+        stand.accept(stand.admit()).await;
     }
 }
