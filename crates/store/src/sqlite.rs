@@ -10,6 +10,7 @@ mod reader;
 mod rows;
 mod schema;
 mod tables;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -133,7 +133,7 @@ fn texts_of_table(outer: &str, table: &dyn TableLike, visit: &mut dyn FnMut(&str
             Item::None => {}
             Item::Table(table) => texts_of_table(key, table, visit),
             Item::Value(value) if outer.is_empty() || REFERENCES.contains(&key) => {
-                texts_of_value(key, key, value, visit)
+                texts_of_value(key, key, value, visit);
             }
             Item::Value(value) => texts_of_value(&format!("{outer}.{key}"), key, value, visit),
         }

@@ -14,6 +14,7 @@ use super::checkpoint::Checkpointer;
 use super::rows::{self, Names, state_columns};
 use super::schema;
 use super::tables::SqliteTables;
+use super::wal;
 use crate::keeper::{Keeper, job};
 use crate::key::Keys;
 use crate::state::Wait;
@@ -32,6 +33,18 @@ pub enum OpenError {
         path: PathBuf,
         /// What `SQLite` says.
         detail: String,
+    },
+    /// The log of the latest commits is broken in its midst.
+    #[error(
+        "`{}` is damaged at byte {offset}, and commits stand behind it: restore it from a backup together with the \
+         database, or give up everything since with `truncate -s {offset} FILE`",
+        path.display()
+    )]
+    DamagedLog {
+        /// The log's file.
+        path: PathBuf,
+        /// Where the part that can be read ends.
+        offset: u64,
     },
     /// The file cannot be read or written.
     #[error("`{}` cannot be opened: {detail}", path.display())]
@@ -78,6 +91,7 @@ pub enum OpenError {
 pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<SqliteTables>, OpenError> {
     let lock = lock(path)?;
     touch(path).map_err(|error| io(path, &error))?;
+    check_log(path)?;
     let connection = connect(path).map_err(|error| sqlite(path, &error))?;
     claim(&connection, path)?;
     check_key(&connection, keys)
@@ -105,6 +119,18 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned(), lock: name }),
         Err(TryLockError::Error(error)) => Err(io(&name, &error)),
+    }
+}
+
+/// Before `SQLite` opens it, and forgets what it cannot read.
+fn check_log(path: &Path) -> Result<(), OpenError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    match wal::damage(&log) {
+        Ok(None) => Ok(()),
+        Ok(Some(offset)) => Err(OpenError::DamagedLog { path: log, offset }),
+        Err(error) => Err(io(&log, &error)),
     }
 }
 
