@@ -192,6 +192,13 @@ impl Builder {
         self
     }
 
+    /// Takes an environment variable away that every test has.
+    #[must_use]
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.remove(name);
+        self
+    }
+
     /// What is logged; `info` by default.
     #[must_use]
     pub fn log(mut self, level: &str) -> Self {

@@ -1,6 +1,7 @@
 //! Opening a file: whose it is, whether it is ours, what it must become, and what it holds in memory's place.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub enum OpenError {
 pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<SqliteTables>, OpenError> {
     let lock = lock(path)?;
     touch(path).map_err(|error| io(path, &error))?;
-    check_log(path)?;
+    check_files(path)?;
     let connection = connect(path).map_err(|error| sqlite(path, &error))?;
     claim(&connection, path)?;
     check_key(&connection, keys)
@@ -122,16 +123,41 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Before `SQLite` opens it, and forgets what it cannot read.
-fn check_log(path: &Path) -> Result<(), OpenError> {
+/// Before `SQLite` opens them, forgets what it cannot read, and fills up what is missing.
+fn check_files(path: &Path) -> Result<(), OpenError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log = PathBuf::from(log);
     match wal::damage(&log) {
-        Ok(None) => Ok(()),
-        Ok(Some(offset)) => Err(OpenError::DamagedLog { path: log, offset }),
-        Err(error) => Err(io(&log, &error)),
+        Ok(None) => {}
+        Ok(Some(offset)) => return Err(OpenError::DamagedLog { path: log, offset }),
+        Err(error) => return Err(io(&log, &error)),
     }
+    // A log that was not carried over completely may hold the missing pages.
+    let missing = if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) { Ok(0) } else { missing_bytes(path) };
+    match missing.map_err(|error| io(path, &error))? {
+        0 => Ok(()),
+        missing => {
+            let detail = format!("its last {missing} bytes are missing");
+            Err(OpenError::Damaged { path: path.to_owned(), detail })
+        }
+    }
+}
+
+/// How much shorter the file is than its own head says.
+fn missing_bytes(path: &Path) -> std::io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut head = [0; 32];
+    match file.read_exact(&mut head) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0), // none of ours, or new
+        read => read?,
+    }
+    let [.., page_high, page_low, _, _, _, _, _, _, _, _, _, _, a, b, c, d] = head;
+    let page = match u16::from_be_bytes([page_high, page_low]) {
+        1 => 65_536, // does not fit
+        page => u64::from(page),
+    };
+    Ok((page * u64::from(u32::from_be_bytes([a, b, c, d]))).saturating_sub(file.metadata()?.len()))
 }
 
 /// Makes the database's file, readable by its owner only; `SQLite` gives its companions the same rights.
@@ -180,7 +206,8 @@ fn claim(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if found > schema::VERSION {
         return Err(OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION });
     }
-    let own = connection.pragma_update(None, "application_id", APPLICATION);
+    // Written only where it is missing: a file that is refused, by its key for instance, stays as it is.
+    let own = if owner == APPLICATION { Ok(()) } else { connection.pragma_update(None, "application_id", APPLICATION) };
     own.and_then(|()| schema::migrate(connection, found)).map_err(|error| sqlite(path, &error))
 }
 
