@@ -112,6 +112,22 @@ async fn a_damaged_file_is_refused_by_name() {
     gateway.restart().await;
 }
 
+#[tokio::test]
+async fn a_database_that_is_gone_is_not_forgotten_silently() {
+    let upstream = Mitto::start();
+    let mut gateway = gateway(&upstream).await;
+    let warnings = |gateway: &Gateway| gateway.logs().matches("a new database begins").count();
+    assert_eq!(warnings(&gateway), 0, "the first start is none of those");
+    for (nth, remove) in [(1, true), (2, false)] {
+        gateway.term();
+        gateway.ended(PATIENCE).await;
+        let gone = if remove { fs::remove_file(gateway.database()) } else { fs::write(gateway.database(), b"") };
+        gone.unwrap();
+        gateway.restart().await;
+        assert_eq!(warnings(&gateway), nth);
+    }
+}
+
 /// `SQLite` itself would drop everything behind the bit without a word.
 #[tokio::test]
 async fn one_flipped_bit_in_the_log_of_a_killed_process_is_never_silent() {
@@ -138,7 +154,15 @@ async fn one_flipped_bit_in_the_log_of_a_killed_process_is_never_silent() {
         fs::write(&log, &bad).unwrap();
         refused(&gateway).says(&["gateway.db-wal", "is damaged at byte", "truncate -s"]);
     }
+    // Without the database `SQLite` would throw its log away.
     fs::write(&log, &good).unwrap();
+    for cut in [true, false] {
+        let gone = if cut { fs::write(gateway.database(), b"") } else { fs::remove_file(gateway.database()) };
+        gone.unwrap();
+        refused(&gateway).says(&["gateway.db", "gone or empty", "gateway.db-wal"]);
+        assert!(fs::read(&log).unwrap() == good, "the log is kept");
+    }
+    fs::write(gateway.database(), &database).unwrap();
     gateway.restart().await;
     for id in &ids {
         assert_eq!(gateway.acme().message(id).await["status"], "sent");

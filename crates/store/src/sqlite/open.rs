@@ -91,8 +91,8 @@ pub enum OpenError {
 /// A file that nobody else uses: checked, migrated and read in.
 pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<SqliteTables>, OpenError> {
     let lock = lock(path)?;
-    touch(path).map_err(|error| io(path, &error))?;
     check_files(path)?;
+    touch(path).map_err(|error| io(path, &error))?;
     let connection = connect(path).map_err(|error| sqlite(path, &error))?;
     claim(&connection, path)?;
     check_key(&connection, keys)
@@ -115,9 +115,18 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
+    let was_there = name.exists();
     let lock = private(&name).map_err(|error| io(&name, &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            if was_there && is_empty(path) {
+                tracing::warn!(
+                    "`{}` is gone or empty: a new database begins, without what the old one held",
+                    path.display()
+                );
+            }
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned(), lock: name }),
         Err(TryLockError::Error(error)) => Err(io(&name, &error)),
     }
@@ -133,20 +142,29 @@ fn check_files(path: &Path) -> Result<(), OpenError> {
         Ok(Some(offset)) => return Err(OpenError::DamagedLog { path: log, offset }),
         Err(error) => return Err(io(&log, &error)),
     }
-    // A log that was not carried over completely may hold the missing pages.
-    let missing = if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) { Ok(0) } else { missing_bytes(path) };
-    match missing.map_err(|error| io(path, &error))? {
-        0 => Ok(()),
-        missing => {
-            let detail = format!("its last {missing} bytes are missing");
-            Err(OpenError::Damaged { path: path.to_owned(), detail })
-        }
+    let damaged = |detail: String| Err(OpenError::Damaged { path: path.to_owned(), detail });
+    // A log that was not carried over completely may hold missing pages, but never the first one.
+    match (is_empty(&log), is_empty(path)) {
+        (false, true) => damaged(format!("it is gone or empty, but `{}` holds commits", log.display())),
+        (false, false) => Ok(()),
+        (true, _) => match missing_bytes(path).map_err(|error| io(path, &error))? {
+            0 => Ok(()),
+            missing => damaged(format!("its last {missing} bytes are missing")),
+        },
     }
+}
+
+/// Also when it is not there.
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |file| file.len() == 0)
 }
 
 /// How much shorter the file is than its own head says.
 fn missing_bytes(path: &Path) -> std::io::Result<u64> {
-    let mut file = File::open(path)?;
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        opened => opened?,
+    };
     let mut head = [0; 32];
     match file.read_exact(&mut head) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0), // none of ours, or new
