@@ -83,8 +83,6 @@ pub struct Capabilities {
     pub receipts: ReceiptMode,
     /// May be given the fictional test numbers (+44 7700 900000–900999).
     pub test_numbers: bool,
-    /// Most messages a second the upstream documents, where it does.
-    pub throughput_max: Option<u32>,
     /// The remaining time to live is handed on.
     pub validity_period: bool,
 }
@@ -148,13 +146,6 @@ pub struct Receipt {
     pub provider_code: Option<String>,
     /// When it happened, by the upstream's clock, where told.
     pub at: Option<UnixMs>,
-}
-
-impl Receipt {
-    /// Stable metric label of the state.
-    pub fn status_label(&self) -> &'static str {
-        self.state.as_str()
-    }
 }
 
 /// A network's word on a message.

@@ -151,6 +151,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// [`Attempted::code`] of an attempt that was on the wire when the process died.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// How long an unmatched receipt waits for its submission.
 pub const RECEIPT_PARKED: std::time::Duration = std::time::Duration::from_hours(1);
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{Admit, Charge, Idempotency, Leased, Replay, Verdict};
+use sms_core::store::{Admit, Idempotency, Leased, Replay, Verdict};
 use sms_core::{LimitId, MessageId, ProviderName, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -44,7 +44,6 @@ pub(crate) async fn accept(
     let task_core = Arc::clone(core);
     core.tasks.spawn(async move {
         let prepared = prepare(&task_core, &running, routed, &terms);
-        let charges = prepared.admit.charges.clone();
         match admit_one(&task_core, prepared.admit).await {
             Ok(Verdict::Leased { shadowed }) => {
                 let accepted = leased(&task_core, &prepared.first, &shadowed, prepared.promise, prepared.decision);
@@ -60,7 +59,7 @@ pub(crate) async fn accept(
                 if let (Some(permit), Some(lane)) = (prepared.permit, prepared.lane) {
                     lane.give_back(permit);
                 }
-                let answer = not_leased(&task_core, &running, &charges, other, &prepared.first);
+                let answer = not_leased(&task_core, &running, other, &prepared.first);
                 let code = answer.as_ref().err().filter(|refusal| refusal.limit.is_some()).map(Refusal::code);
                 drop(reply.send(answer)); // as above
                 if let Some(code) = code {
@@ -104,7 +103,6 @@ fn leased(
 fn not_leased(
     core: &Core,
     running: &Running,
-    charges: &[Charge],
     verdict: Result<Verdict, Refusal>,
     first: &Leased,
 ) -> Result<Accepted, Refusal> {
@@ -112,7 +110,6 @@ fn not_leased(
         Verdict::KeyReuse => Err(key_reuse().into()),
         Verdict::Leased { .. } => Err(overloaded()), // handled by the caller
         Verdict::Limited { limit, retry_after } => {
-            debug_assert!(charges.iter().any(|charge| charge.limit == limit));
             core.telemetry.rate_limited(&first.tenant, &limit);
             let refusal = running.plan.limits.iter().find(|l| l.id == limit).map(|l| limit_refusal(l, retry_after));
             let refusal = refusal.unwrap_or_else(overloaded);

@@ -27,9 +27,6 @@ use policy::{Facts, Follow};
 /// Code in the ledger of an attempt whose provider left the configuration.
 const PROVIDER_REMOVED: &str = "provider_removed";
 
-/// Code in the ledger of an attempt that a crash interrupted.
-const INTERRUPTED: &str = "interrupted";
-
 /// Longest pause between two tries to record an outcome.
 const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(2);
 

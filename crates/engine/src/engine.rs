@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Accepted, Terms};
 use crate::blocked::{BlockedBudget, Destination};
-use crate::dispatch::{Circuit, Lane, announce, resume_orphans, run_lane};
+use crate::dispatch::{Lane, announce, resume_orphans, run_lane};
 use crate::notify::{self, WebhookPort};
 use crate::plan::Tenant;
 use crate::receipt::{self, CallbackRefusal, ReceiptOutlet};
@@ -315,15 +315,16 @@ impl Engine {
             });
         }
         self.core.telemetry.register(&plan);
+        // Before the workers: what they take must find its provider.
+        self.core.running.store(Arc::new(Running { plan, lanes: lanes.clone() }));
         for (name, lane) in &lanes {
-            self.core.telemetry.circuit(name, Circuit::Closed);
+            self.core.telemetry.circuit(name, lane.circuit());
             workers.entry(name.clone()).or_insert_with(|| {
                 let stop = self.core.stop.child_token();
                 tokio::spawn(run_lane(Arc::clone(&self.core), Arc::clone(lane), stop.clone()));
                 stop
             });
         }
-        self.core.running.store(Arc::new(Running { plan, lanes }));
     }
 
     /// Best effort, after the answer: a provider that does not want to know loses nothing.

@@ -12,7 +12,6 @@
 mod accept;
 mod admission;
 mod blocked;
-
 mod dispatch;
 mod engine;
 mod housekeeping;

@@ -84,7 +84,6 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     idempotent: false,
     receipts: ReceiptMode::Callback,
     test_numbers: false,
-    throughput_max: None,
     validity_period: true,
 };
 

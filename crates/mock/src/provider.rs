@@ -170,7 +170,6 @@ fn capabilities(config: &Config) -> Capabilities {
         idempotent: false,
         receipts: if config.receipts { ReceiptMode::Session } else { ReceiptMode::None },
         test_numbers: true,
-        throughput_max: None,
         validity_period: false,
     }
 }

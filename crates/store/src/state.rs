@@ -4,7 +4,7 @@
 //! The status changes only through [`Status::after`].
 
 use serde::Serialize as _;
-use sms_core::store::{Attempted, Entry, Outcome, ReceivedReceipt, Settle, Then, What};
+use sms_core::store::{Attempted, Entry, INTERRUPTED, Outcome, ReceivedReceipt, Settle, Then, What};
 use sms_core::{Country, Happening, Kind, MessageId, ProviderName, Status, TenantId, UnixMs};
 
 /// Where a message stands, with the facts that decide what may follow.
@@ -111,7 +111,7 @@ impl Turn {
             provider: self.state.lane.clone(),
             outcome: Outcome::Unknown,
             kind: Some(Kind::Unavailable),
-            code: Some("interrupted".to_owned()),
+            code: Some(INTERRUPTED.to_owned()),
             started: self.state.updated,
             took_ms: 0,
         };

@@ -144,7 +144,6 @@ fn descriptor() -> Descriptor {
         idempotent: true,
         receipts: ReceiptMode::Callback,
         test_numbers: false,
-        throughput_max: None,
         validity_period: true,
     };
     Descriptor { kind: "toy", name: ProviderName::new("toy"), capabilities }

@@ -216,20 +216,4 @@ impl What {
         };
         Self::Receipt { provider: provider.clone(), state, code, their_time }
     }
-
-    /// The attempt's kind of error, where this is a failed outcome.
-    pub fn error_kind(&self) -> Option<Kind> {
-        match self {
-            Self::Outcome(attempted) => attempted.kind,
-            Self::Accepted
-            | Self::Blocked { .. }
-            | Self::Canceled
-            | Self::Expired
-            | Self::Feedback { .. }
-            | Self::Intent { .. }
-            | Self::Receipt { .. }
-            | Self::Status(_)
-            | Self::Waiting { .. } => None,
-        }
-    }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{LaneWant, Leased, Outcome};
+use sms_core::store::{INTERRUPTED, LaneWant, Leased, Outcome};
 use sms_core::{Fate, Kind, SendError, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, Permit};
-use super::{Ended, INTERRUPTED, attempted, conclude, work};
+use super::{Ended, attempted, conclude, work};
 use crate::shared::Core;
 
 /// How often a lane looks for retries that became due.

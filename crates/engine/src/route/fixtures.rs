@@ -59,7 +59,6 @@ pub(crate) const ABLE: Capabilities = Capabilities {
     idempotent: false,
     receipts: ReceiptMode::Callback,
     test_numbers: false,
-    throughput_max: None,
     validity_period: true,
 };
 

@@ -76,7 +76,6 @@ impl Scripted {
             idempotent: false,
             receipts: ReceiptMode::Session,
             test_numbers: true,
-            throughput_max: None,
             validity_period: true,
         };
         Arc::new(Self {

@@ -1,22 +1,24 @@
 //! The envelope around every route: request id, bound on requests in work, caught panics, problems written out,
 //! one metric. One layer instead of five, because every message passes through it.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use sms_core::{Clock, RequestId};
 use sms_engine::Entropy;
 use tower::{Layer, Service};
+use tower_http::catch_panic::CatchPanic;
 use tracing::Instrument as _;
 
 use crate::surface::problem::{self, Problem};
@@ -65,14 +67,14 @@ impl<S> Layer<S> for Envelope {
     type Service = Enveloped<S>;
 
     fn layer(&self, inner: S) -> Enveloped<S> {
-        Enveloped { inner, shared: Arc::clone(&self.0) }
+        Enveloped { inner: CatchPanic::custom(inner, panicked), shared: Arc::clone(&self.0) }
     }
 }
 
 /// A route in its envelope.
 #[derive(Clone, Debug)]
 pub(crate) struct Enveloped<S> {
-    inner: S,
+    inner: CatchPanic<S, fn(Box<dyn Any + Send>) -> Response>,
     shared: Arc<Shared>,
 }
 
@@ -99,7 +101,7 @@ where
         let span = tracing::info_span!("request", request.id = %id);
         let work = async move {
             let response = match answer {
-                Some(answer) => caught(answer).await,
+                Some(answer) => answer.await?.map(Body::new),
                 None => Problem::overloaded().into_response(),
             };
             drop(place); // the request is answered
@@ -148,30 +150,16 @@ impl Drop for Place {
 }
 
 /// A panic ends one request only. What it said may quote the request, so it is not told to anybody.
-async fn caught(answer: impl Future<Output = Result<Response, Infallible>>) -> Response {
-    let mut answer = pin!(answer);
-    let outcome = poll_fn(|cx| {
-        // The future is not polled again after a panic, so nothing half-done is seen.
-        match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(_) => Poll::Ready(Err(())),
-        }
-    });
-    match outcome.await {
-        Ok(Ok(response)) => response,
-        Err(()) => {
-            telemetry::panicked();
-            tracing::error!("a request ended in a panic; its answer is 500");
-            Problem::internal().into_response()
-        }
-    }
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    telemetry::panicked();
+    tracing::error!("a request ended in a panic; its answer is 500");
+    Problem::internal().into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::Router;
-    use axum::body::Body;
     use axum::routing::get;
     use sms_core::SystemClock;
     use sms_engine::SystemEntropy;
