@@ -71,10 +71,13 @@ impl<S> Layer<S> for Envelope {
     }
 }
 
+/// Makes the answer to a panic from what it said.
+type Panicked = fn(Box<dyn Any + Send>) -> Response;
+
 /// A route in its envelope.
 #[derive(Clone, Debug)]
 pub(crate) struct Enveloped<S> {
-    inner: CatchPanic<S, fn(Box<dyn Any + Send>) -> Response>,
+    inner: CatchPanic<S, Panicked>,
     shared: Arc<Shared>,
 }
 
