@@ -18,6 +18,10 @@ export GATEWAYS=${GATEWAYS:-kannel relay ours} TESTS=${TESTS:-throughput paced} 
 export RUNS=${RUNS:-3} KILLS=${KILLS:-2} CONC=${CONC:-64}
 [ -f "$shared/run.sh" ] || { echo "no bench at $shared: set SHARED_BENCH" >&2; exit 1; }
 has() { [[ " $GATEWAYS " == *" $1 "* ]]; }
+# A sink or gateway that an interrupted run left behind would be measured instead of ours.
+for port in 22775 28089 24180 24181 24190; do
+  ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "port $port is taken: stop what an earlier run left behind" >&2; exit 1; }
+done
 
 # Times are kept so that cargo builds the tools once; the originals may be read-only.
 mkdir -p "$work"
