@@ -71,7 +71,6 @@ fn builder() -> reqwest::ClientBuilder {
     Client::builder()
         .connect_timeout(CONNECT_TIME_MAX)
         .timeout(CALL_TIME_MAX)
-        .no_gzip()
         .no_proxy()
         .redirect(Policy::none())
         .referer(false)

@@ -69,7 +69,6 @@ impl Client {
             .connect_timeout(options.connect_timeout)
             .http2_keep_alive_interval(HTTP2_PING_EVERY)
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
-            .no_gzip()
             .no_proxy()
             .pool_idle_timeout(options.idle_timeout)
             .pool_max_idle_per_host(options.idle_max)
