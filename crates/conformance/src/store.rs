@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sms_core::store::{
-    Admit, Attempted, Change, Charge, Charging, Details, Idempotency, LaneWant, Leased, NewMessage, Outcome, Receipted,
-    ReceivedReceipt, Record, RouteTrace, Settle, Settled, Then, Verdict,
+    Admit, Attempted, Change, Charge, Charging, Details, Idempotency, LaneWant, Leased, NewMessage, Notice, NoticeWant,
+    Outcome, Receipted, ReceivedReceipt, Record, RouteTrace, Settle, Settled, Then, Verdict,
 };
 use sms_core::{
     Body, Channel, Class, Clock, DeliveryState, Encoding, LimitId, MessageId, Msisdn, ProviderName, Receipt, Sender,
@@ -174,6 +174,7 @@ impl Stand {
             state,
             provider_code: Some("0".to_owned()),
             at: Some(UnixMs::new(1_764_000_000_001)),
+            part: None,
         };
         let received = ReceivedReceipt { provider: ProviderName::new(provider), receipt, at: self.now() };
         self.store.receipts(vec![received]).await.unwrap().remove(0)
@@ -181,7 +182,18 @@ impl Stand {
 
     /// Claims from one lane.
     pub async fn claim(&self, lane: &str, max: usize) -> Vec<Leased> {
-        self.store.claim(&[LaneWant { lane: ProviderName::new(lane), max }], self.now()).await.unwrap()
+        self.store.claim(&[LaneWant::new(ProviderName::new(lane), max)], self.now()).await.unwrap()
+    }
+
+    /// Up to `max` notices of [`ACME`] that are due.
+    pub async fn notices(&self, max: usize) -> Vec<Notice> {
+        self.notices_of(ACME, max).await
+    }
+
+    /// Up to `max` notices of a tenant that are due.
+    pub async fn notices_of(&self, tenant: &str, max: usize) -> Vec<Notice> {
+        let want = NoticeWant { tenant: TenantId::new(tenant), max };
+        self.store.notices(&[want], self.now()).await.unwrap()
     }
 
     /// A message that must exist.

@@ -31,7 +31,7 @@ pub use limit::{EXACT_MAX, Ledger, Window};
 pub use message::{Channel, Class, OutboundSms, Sender};
 pub use msisdn::{Country, Msisdn, MsisdnError, NumberType};
 pub use provider::{
-    Attempt, AttemptId, Capabilities, DeliveryState, Descriptor, Receipt, ReceiptMode, ReceiptSink, SmsProvider,
+    Attempt, AttemptId, Capabilities, DeliveryState, Descriptor, Part, Receipt, ReceiptMode, ReceiptSink, SmsProvider,
     Submission,
 };
 pub use registry::{Deps, ProviderFactory, ProviderRegistry};

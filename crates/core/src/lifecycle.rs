@@ -98,6 +98,21 @@ impl Status {
         matches!(self, Self::Queued | Self::Sending)
     }
 
+    /// Tenants are told of it: no attempt follows, and the caller does not know it already.
+    pub fn is_told(self) -> bool {
+        match self {
+            Self::Canceled
+            | Self::Delivered
+            | Self::Expired
+            | Self::Failed
+            | Self::Rejected
+            | Self::Sent
+            | Self::Undelivered
+            | Self::Unknown => true,
+            Self::Blocked | Self::Queued | Self::Sending => false,
+        }
+    }
+
     /// Counted as a final outcome (`gateway_messages_final_total`).
     pub fn is_final(self) -> bool {
         match self {

@@ -127,7 +127,8 @@ impl fmt::Display for AttemptId {
 /// The upstream took responsibility.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
-    /// The upstream's id in its canonical form, as its receipts quote it; empty where it tells none.
+    /// The upstream's id in its canonical form, as its receipts quote it; empty where it tells none. Where each part of
+    /// the message has an id of its own: all of them in order, separated by a space.
     pub upstream_id: String,
     /// Number of parts billed, where the upstream says so.
     pub parts: Option<u16>,
@@ -146,6 +147,18 @@ pub struct Receipt {
     pub provider_code: Option<String>,
     /// When it happened, by the upstream's clock, where told.
     pub at: Option<UnixMs>,
+    /// The part of the message it speaks of, where it says so; `None`: of the message, or of a part that only its id
+    /// tells.
+    pub part: Option<Part>,
+}
+
+/// One part of a message that was sent in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Part {
+    /// 1 for the first.
+    pub number: u16,
+    /// How many there are.
+    pub of: u16,
 }
 
 /// A network's word on a message.

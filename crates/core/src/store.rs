@@ -11,9 +11,9 @@ mod query;
 pub use message::{Blocked, Details, Entry, Leased, NewMessage, RouteTrace, Tried, What};
 pub use op::{
     Admit, Attempted, CancelOutcome, Change, Charge, Charging, Idempotency, Intent, LaneWant, NoticeOutcome, Outcome,
-    Receipted, ReceivedReceipt, Replay, Settle, Settled, Then, Verdict,
+    Receipted, ReceivedReceipt, Replay, Retelling, Settle, Settled, Then, Verdict,
 };
-pub use query::{Counts, Filter, Notice, NoticeId, Page, PurgePolicy, Purged, Record};
+pub use query::{Counts, Endpoint, Filter, Notice, NoticeId, NoticeWant, Page, PurgePolicy, Purged, Record};
 
 use std::fmt::Debug;
 
@@ -123,17 +123,41 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The store cannot be read.
     async fn counts(&self, now: UnixMs) -> Result<Counts, StoreError>;
 
-    /// Status changes that tenants are still to be told of, due first.
+    /// The tenants that are still to be told of something, now or later. Cheap.
     ///
     /// # Errors
     /// The store cannot be read.
-    async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError>;
+    async fn notice_tenants(&self) -> Result<Vec<TenantId>, StoreError>;
+
+    /// Status changes that these tenants are still to be told of; of each tenant those that are due first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn notices(&self, wants: &[NoticeWant], now: UnixMs) -> Result<Vec<Notice>, StoreError>;
 
     /// Records how telling went.
     ///
     /// # Errors
     /// Nothing was recorded: the notice will be sent again.
     async fn settle_notices(&self, batch: Vec<(NoticeId, NoticeOutcome)>) -> Result<(), StoreError>;
+
+    /// Has a tenant told once more, from the first attempt on; says of how many changes.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn retell(&self, tenant: &TenantId, what: Retelling, now: UnixMs) -> Result<u64, StoreError>;
+
+    /// What is known of tenants' endpoints.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// Replaces what is known of a tenant's endpoint.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn set_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError>;
 
     /// Forgets what is older than the policy allows, at most `budget` rows of each kind.
     ///

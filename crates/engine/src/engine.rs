@@ -17,13 +17,14 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Accepted, Terms};
 use crate::blocked::{BlockedBudget, Destination};
 use crate::dispatch::{Lane, announce, resume_orphans, run_lane};
-use crate::notify::{self, WebhookPort};
+use crate::notify::{self, Endpoints, WebhookPort};
 use crate::plan::Tenant;
 use crate::receipt::{self, CallbackRefusal, ReceiptOutlet};
 use crate::refusal::Refusal;
 use crate::request::{SendRequest, Submitted};
 use crate::route::Routed;
 use crate::shared::{Core, Entropy, Running};
+use crate::status::ProviderStatus;
 use crate::telemetry::{SubmitOutcome, Telemetry};
 use crate::waiters::{Decision, Waiters};
 use crate::{Plan, admission, housekeeping, render, route};
@@ -56,7 +57,7 @@ pub struct Parts {
 /// The running pipeline. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Engine {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     /// Stops each lane's worker; also guards reconfiguration against itself.
     workers: Mutex<HashMap<ProviderName, CancellationToken>>,
 }
@@ -69,6 +70,7 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let Parts { plan, store, clock, entropy, webhooks, receipts, purge } = parts;
         let leftover = store.lanes().await?;
+        let endpoints = Endpoints::new(store.endpoints().await?);
         let running = Running { plan: Arc::new(plan), lanes: BTreeMap::new() };
         let core = Arc::new(Core {
             running: ArcSwap::from_pointee(running),
@@ -76,6 +78,7 @@ impl Engine {
             clock,
             entropy,
             webhooks,
+            endpoints,
             telemetry: Telemetry::default(),
             waiters: Waiters::default(),
             blocked: BlockedBudget::default(),
@@ -154,9 +157,9 @@ impl Engine {
 
     /// What [`Engine::submit`] would do with a request, and why; touches nothing.
     pub fn explain(&self, tenant: &TenantId, request: SendRequest) -> Option<route::Explanation> {
-        let plan = self.plan();
-        let tenant = plan.tenants.get(tenant)?;
-        Some(route::explain(request, tenant, &plan, self.core.clock.now()))
+        let running = self.core.running.load_full();
+        let tenant = running.plan.tenants.get(tenant)?;
+        Some(route::explain_with(request, tenant, &running.plan, self.core.clock.now(), running.as_ref()))
     }
 
     /// Reads a provider's callback and records its receipts; says how many.
@@ -236,8 +239,35 @@ impl Engine {
             Err(error) => tracing::warn!(error.kind = "store", "messages could not be counted: {error}"),
         }
         for lane in self.core.running.load().lanes.values() {
-            self.core.telemetry.circuit(&lane.name, lane.circuit());
+            self.core.telemetry.lane(&lane.status());
         }
+    }
+
+    /// How every provider is doing, in alphabetical order.
+    pub fn providers(&self) -> Vec<ProviderStatus> {
+        let running = self.core.running.load();
+        let configured = |name: &ProviderName| running.plan.providers.contains_key(name);
+        let status = |lane: &Arc<Lane>| ProviderStatus { configured: configured(&lane.name), ..lane.status() };
+        running.lanes.values().map(status).collect()
+    }
+
+    /// Makes no further attempts with a provider, for this long or until [`Engine::enable`]; what is on its way goes on.
+    /// Held in memory: a restart enables it. `false` when there is no such provider.
+    pub fn disable(&self, provider: &ProviderName, period: Option<Duration>) -> bool {
+        let running = self.core.running.load();
+        let Some((lane, _)) = running.provider(provider) else { return false };
+        lane.disable(period);
+        tracing::warn!(provider.name = %provider, "provider `{provider}` was disabled by an operator");
+        true
+    }
+
+    /// Ends [`Engine::disable`]. `false` when there is no such provider.
+    pub fn enable(&self, provider: &ProviderName) -> bool {
+        let running = self.core.running.load();
+        let Some((lane, _)) = running.provider(provider) else { return false };
+        lane.enable();
+        tracing::info!(provider.name = %provider, "provider `{provider}` was enabled by an operator");
+        true
     }
 
     /// Begins nothing new, finishes or parks what is in flight, flushes, leaves providers politely.
@@ -284,7 +314,7 @@ impl Engine {
         let owner = plan.tenants.get(tenant).ok_or_else(accept::overloaded)?;
         let terms = Terms { idempotency: request.idempotency.take(), answer: request.answer, wait };
         let destination = Destination::of(&request);
-        match stages(request, owner, plan, now, core.dice()) {
+        match stages(request, owner, &running, now, core.dice()) {
             Ok(routed) => accept::accept(core, running, routed, terms).await,
             Err(refusal) => {
                 destination.refused(core, owner, refusal.code());
@@ -315,10 +345,11 @@ impl Engine {
             });
         }
         self.core.telemetry.register(&plan);
+        notify::show_endpoints(&self.core, &plan);
         // Before the workers: what they take must find its provider.
         self.core.running.store(Arc::new(Running { plan, lanes: lanes.clone() }));
         for (name, lane) in &lanes {
-            self.core.telemetry.circuit(name, lane.circuit());
+            self.core.telemetry.lane(&lane.status());
             workers.entry(name.clone()).or_insert_with(|| {
                 let stop = self.core.stop.child_token();
                 tokio::spawn(run_lane(Arc::clone(&self.core), Arc::clone(lane), stop.clone()));
@@ -342,11 +373,18 @@ impl Engine {
 }
 
 /// The stages that only think, in order.
-fn stages(request: SendRequest, owner: &Arc<Tenant>, plan: &Plan, now: UnixMs, dice: u32) -> Result<Routed, Refusal> {
+fn stages(
+    request: SendRequest,
+    owner: &Arc<Tenant>,
+    running: &Running,
+    now: UnixMs,
+    dice: u32,
+) -> Result<Routed, Refusal> {
+    let plan = &running.plan;
     let admitted = admission::admit(request, owner, plan, now)?;
     let selected = route::select(admitted, plan, now)?;
     let rendered = render::render(selected, plan)?;
-    route::candidates(rendered, plan, dice)
+    route::candidates(rendered, plan, dice, running)
 }
 
 /// What became of a code, as the caller tells.

@@ -15,6 +15,7 @@ mod blocked;
 mod dispatch;
 mod engine;
 mod housekeeping;
+mod measure;
 mod notify;
 pub mod plan;
 mod receipt;
@@ -23,20 +24,23 @@ mod render;
 mod request;
 mod route;
 mod shared;
+mod status;
 pub mod telemetry;
 mod waiters;
 
 pub use admission::Admitted;
 pub use engine::{Engine, Feedback, Parts};
-pub use notify::{WebhookCall, WebhookPort};
+pub use measure::{Measured, Measures, Unmeasured};
+pub use notify::{EndpointState, Reach, WebhookAnswer, WebhookCall, WebhookFault, WebhookPort};
 pub use plan::Plan;
-pub use receipt::{CallbackRefusal, ReceiptOutlet, ReceiptQueue};
+pub use receipt::{CallbackFault, CallbackRefusal, ReceiptOutlet, ReceiptQueue};
 pub use refusal::{Code, Problem, Refusal};
 pub use render::{Rendered, TemplateFault, TemplateSpec, Templates};
 pub use request::{Acceptance, EndUser, SendRequest, Submitted};
 pub use route::{
     Candidate, CandidateDecision, Explanation, NumberFacts, Routed, RuleVerdict, Selected, TemplateFacts, TextFacts,
-    explain,
+    explain, explain_with,
 };
 pub use shared::{Entropy, SystemEntropy};
+pub use status::{CountryStatus, ProviderStatus};
 pub use waiters::Decision;

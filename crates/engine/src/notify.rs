@@ -1,223 +1,203 @@
-//! Tells tenants of status changes: signed webhooks after Standard Webhooks, with retries over a day.
-//! Durable: a notice is written in the commit of its status change and deleted when it was told.
+//! Tells tenants of status changes: signed webhooks (Standard Webhooks), repeated over a day. What is still to be told
+//! is in the store; a process that dies tells it again, with the same `webhook-id`. Tenants do not wait for each other:
+//! each has places of its own, fewer while its endpoint holds calls up.
 //! Knows no HTTP client; the gateway's [`WebhookPort`] also keeps calls away from private addresses.
 
+mod call;
+mod desk;
+mod endpoints;
+mod flights;
+mod port;
+mod schedule;
 mod sign;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+pub use desk::EndpointState;
+pub use port::{Reach, WebhookAnswer, WebhookCall, WebhookFault, WebhookPort};
+
+pub(crate) use endpoints::Endpoints;
+pub(crate) use schedule::Reason;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde_json::json;
-use sms_core::store::{Notice, NoticeId, NoticeOutcome};
-use sms_core::{Secret, TenantId, UnixMs};
+use sms_core::store::{Endpoint, Notice, NoticeId, NoticeOutcome};
+use sms_core::{StoreError, TenantId};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::Plan;
 use crate::shared::Core;
-
-/// Pauses before the second, third … telling (contract §6); each ± 10 %.
-const SCHEDULE_S: [u64; 7] = [5, 60, 300, 1_800, 7_200, 21_600, 86_400];
+use crate::telemetry::Telling;
+use call::Whom;
+use endpoints::{Name, Why};
+use flights::{Flights, IN_FLIGHT_MAX};
+use schedule::Verdict;
 
 /// How often due notices are looked for when nothing else wakes the notifier.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Tellings at a time, and of those for one tenant: a slow endpoint must not hold up the others.
-const IN_FLIGHT_MAX: usize = 128;
-const IN_FLIGHT_PER_TENANT_MAX: usize = 16;
+/// How long a stop waits for calls under way; they are made again after the start.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One webhook call.
+/// A telling that ended.
 #[derive(Debug)]
-pub struct WebhookCall {
-    /// Where to POST.
-    pub url: String,
-    /// The operator chose the URL and says that it may lead inside our own network; never so for a caller's own URL.
-    pub private: bool,
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`, `content-type`.
-    pub headers: Vec<(&'static str, String)>,
-    /// JSON.
-    pub body: Vec<u8>,
-}
-
-/// Makes webhook calls: no redirects, private and special addresses only where the call permits it, bounded in time and
-/// size.
-#[async_trait]
-pub trait WebhookPort: Debug + Send + Sync + 'static {
-    /// The HTTP status of the answer.
-    ///
-    /// # Errors
-    /// Why there was none, for operators, without the URL.
-    async fn post(&self, call: WebhookCall) -> Result<u16, String>;
+struct Landed {
+    id: NoticeId,
+    tenant: TenantId,
+    slow: bool,
 }
 
 /// Tells what is due until the engine stops.
 pub(crate) async fn run(core: Arc<Core>) {
-    let flights = Arc::new(Flights::default());
+    let mut flights = Flights::default();
+    let (land, mut landed) = mpsc::channel(IN_FLIGHT_MAX);
     loop {
         tokio::select! {
             () = core.told.notified() => {}
             () = tokio::time::sleep(TICK) => {}
+            Some(first) = landed.recv() => {
+                let mut next = Some(first);
+                while let Some(Landed { id, tenant, slow }) = next {
+                    flights.end(id, &tenant, slow);
+                    next = landed.try_recv().ok();
+                }
+            }
             () = core.stop.cancelled() => return,
         }
-        let due = match core.store.notices(core.clock.now(), 2 * IN_FLIGHT_MAX).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::error!(error.kind = "store", "due webhooks could not be read: {error}");
-                continue;
-            }
-        };
-        for notice in due {
-            if flights.begin(&notice) {
-                let (core, flights) = (Arc::clone(&core), Arc::clone(&flights));
-                core.tasks.clone().spawn(async move {
-                    let (id, tenant) = (notice.id, notice.record.tenant.clone());
-                    let outcome = tell(&core, notice).await;
-                    if let Err(error) = core.store.settle_notices(vec![(id, outcome)]).await {
-                        tracing::error!(error.kind = "store", "a webhook's outcome could not be recorded: {error}");
-                    }
-                    flights.end(id, &tenant);
-                });
-            }
+        if let Err(error) = read(&core, &mut flights).await {
+            tracing::error!(error.kind = "store", "due webhooks could not be read: {error}");
+        }
+        while let Some(notice) = flights.next() {
+            core.tasks.spawn(fly(Arc::clone(&core), notice, land.clone()));
         }
     }
 }
 
-async fn tell(core: &Core, notice: Notice) -> NoticeOutcome {
-    let Some(call) = call(core, &notice) else { return NoticeOutcome::Done };
+async fn read(core: &Core, flights: &mut Flights) -> Result<(), StoreError> {
+    let tenants = core.store.notice_tenants().await?;
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    let wants = flights.wants(tenants);
+    if !wants.is_empty() {
+        flights.add(core.store.notices(&wants, core.clock.now()).await?);
+    }
+    Ok(())
+}
+
+async fn fly(core: Arc<Core>, notice: Notice, land: mpsc::Sender<Landed>) {
+    let (id, tenant) = (notice.id, notice.record.tenant.clone());
+    let told = tell(&core, notice).await;
+    if let Some((outcome, _)) = &told
+        && let Err(error) = core.store.settle_notices(vec![(id, outcome.clone())]).await
+    {
+        tracing::error!(error.kind = "store", "a webhook's outcome could not be recorded: {error}");
+    }
+    let slow = told.is_some_and(|(_, slow)| slow);
+    drop(land.send(Landed { id, tenant, slow }).await); // the notifier has stopped, and nobody counts any more
+}
+
+/// What follows, and whether the endpoint held the call up; `None` when the stop cut it off.
+async fn tell(core: &Core, notice: Notice) -> Option<(NoticeOutcome, bool)> {
+    let running = core.running.load_full();
+    let tenant = running.plan.tenants.get(&notice.record.tenant).map(AsRef::as_ref);
+    let Some(whom) = Whom::of(&notice, tenant) else { return Some((NoticeOutcome::Done, false)) };
+    let webhook = tenant.and_then(|tenant| tenant.webhook.as_ref());
+    let own = match whom {
+        Whom::Tenant(webhook) => {
+            let name = Name { tenant: notice.record.tenant.clone(), url: call::digest(&webhook.url) };
+            if core.endpoints.is_disabled(&name) {
+                core.telemetry.telling(Telling::Shelved);
+                return Some((NoticeOutcome::Shelved, false));
+            }
+            Some((name, webhook.disable_after))
+        }
+        Whom::Caller(_) => None,
+    };
+    let secrets = webhook.map_or(&[][..], |webhook| &webhook.secrets);
+    let call = call::call(&notice, whom, secrets, core.clock.now());
     let began = Instant::now();
     let answer = tokio::select! {
         answer = core.webhooks.post(call) => answer,
-        () = core.halt.cancelled() => Err("the gateway is stopping".to_owned()),
+        () = stopped(core) => return None,
     };
-    let outcome = after(&answer, notice.attempt, core.clock.now(), core.dice());
-    let label = match (&answer, &outcome) {
-        (Ok(200..300), _) => "delivered",
-        (_, NoticeOutcome::Done) => "given_up",
-        (_, NoticeOutcome::Retry { .. }) => "retried",
+    let verdict = schedule::verdict(&answer);
+    let outcome = match verdict {
+        Verdict::Delivered => NoticeOutcome::Done,
+        Verdict::Gone => NoticeOutcome::Shelved,
+        Verdict::Failed(_) => schedule::again(notice.attempt, &answer, core.clock.now(), core.dice())
+            .map_or(NoticeOutcome::Shelved, |due| NoticeOutcome::Retry { due }),
     };
-    core.telemetry.webhook(label, began.elapsed());
-    if label != "delivered" {
-        tracing::warn!(
-            message.id = %notice.record.id, tenant = %notice.record.tenant, attempt = notice.attempt + 1,
-            "webhook of message {} {label}: {}", notice.record.id,
-            answer.map_or_else(|why| why, |status| format!("answered {status}"))
+    report(core, &notice, verdict, &outcome, began.elapsed());
+    if let Some((name, patience)) = own {
+        follow(core, &name, verdict, patience).await;
+    }
+    let slow = matches!(verdict, Verdict::Failed(reason) if reason.is_slow());
+    Some((outcome, slow))
+}
+
+async fn stopped(core: &Core) {
+    core.stop.cancelled().await;
+    tokio::select! {
+        () = tokio::time::sleep(STOP_PATIENCE) => {}
+        () = core.halt.cancelled() => {}
+    }
+}
+
+fn report(core: &Core, notice: &Notice, verdict: Verdict, outcome: &NoticeOutcome, took: Duration) {
+    let reason = match verdict {
+        Verdict::Delivered => return core.telemetry.told(Telling::Delivered, took),
+        Verdict::Failed(reason) => reason,
+        Verdict::Gone => Reason::Gone,
+    };
+    let telling = match outcome {
+        NoticeOutcome::Retry { .. } => Telling::Retried,
+        NoticeOutcome::Done | NoticeOutcome::Shelved => Telling::GivenUp,
+    };
+    core.telemetry.told(telling, took);
+    core.telemetry.telling_failed(reason);
+    let (id, label, reason) = (notice.record.id, telling.as_str(), reason.as_str());
+    tracing::warn!(
+        message.id = %id, tenant = %notice.record.tenant, attempt = notice.attempt + 1, reason,
+        "webhook of message {id} {label}: {reason}"
+    );
+}
+
+/// Follows a tenant's own endpoint; says so when it is disabled.
+async fn follow(core: &Core, name: &Name, verdict: Verdict, patience: Duration) {
+    let now = core.clock.now();
+    let was_disabled = core.endpoints.is_disabled(name);
+    let changed = match verdict {
+        Verdict::Delivered => core.endpoints.succeeded(name),
+        Verdict::Failed(_) => core.endpoints.failed(name, now, patience),
+        Verdict::Gone => Some(core.endpoints.disable(name, now, Why::Gone)).filter(|_| !was_disabled),
+    };
+    let Some(endpoint) = changed else { return };
+    if endpoint.disabled_since.is_some() && !was_disabled {
+        let tenant = &name.tenant;
+        core.telemetry.endpoint_disabled(tenant, true);
+        let why = endpoint.why.as_deref().unwrap_or_default();
+        tracing::error!(
+            tenant = %tenant, reason = why,
+            "the webhook of tenant {tenant} is disabled ({why}) and called no more: \
+             POST /admin/v1/webhooks/{tenant}/enable on the ops listener calls it again"
         );
     }
-    outcome
+    write_down(core, endpoint).await;
 }
 
-/// What follows an answer. 410 means: never again.
-fn after(answer: &Result<u16, String>, told: u16, now: UnixMs, dice: u32) -> NoticeOutcome {
-    if matches!(answer, Ok(200..300 | 410)) {
-        return NoticeOutcome::Done;
-    }
-    let Some(pause) = SCHEDULE_S.get(usize::from(told)) else { return NoticeOutcome::Done };
-    let pause = Duration::from_secs(*pause);
-    let jitter = pause / 5 * (dice % 1_000) / 1_000;
-    NoticeOutcome::Retry { due: now.plus(pause * 9 / 10 + jitter) }
-}
-
-/// The signed call; `None` when the tenant no longer wants to be told.
-fn call(core: &Core, notice: &Notice) -> Option<WebhookCall> {
-    let running = core.running.load_full();
-    let record = &notice.record;
-    let webhook = running.plan.tenants.get(&record.tenant).and_then(|tenant| tenant.webhook.as_ref());
-    let (url, private) = match &record.details.callback_url {
-        Some(url) => (url.clone(), false),
-        None => webhook.map(|webhook| (webhook.url.clone(), webhook.private))?,
-    };
-    let body = body(notice);
-    let id = format!("{}-{}", record.id, notice.status.as_str());
-    let timestamp = core.clock.now().get() / 1_000;
-    let secrets: &[Secret] = webhook.map_or(&[], |webhook| &webhook.secrets);
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("webhook-id", id.clone()),
-        ("webhook-timestamp", timestamp.to_string()),
-    ];
-    if !secrets.is_empty() {
-        headers.push(("webhook-signature", sign::signatures(secrets, &id, timestamp, &body)));
-    }
-    Some(WebhookCall { url, private, headers, body })
-}
-
-fn body(notice: &Notice) -> Vec<u8> {
-    let record = &notice.record;
-    let mut data = json!({
-        "id": record.id.to_string(),
-        "status": notice.status.as_str(),
-        "segments": record.details.segments,
-    });
-    let optional = [
-        ("to", record.to.map(|to| json!(to.expose()))),
-        ("reference", record.details.reference.as_ref().map(|r| json!(r))),
-        ("metadata", record.details.metadata.as_ref().map(|m| json!(m))),
-        ("provider", record.provider.as_ref().map(|p| json!(p.as_str()))),
-    ];
-    for (key, value) in optional {
-        if let (Some(value), Some(map)) = (value, data.as_object_mut()) {
-            map.insert(key.to_owned(), value);
-        }
-    }
-    let kind = format!("message.{}", notice.status.as_str());
-    json!({ "type": kind, "timestamp": notice.at.to_string(), "data": data }).to_string().into_bytes()
-}
-
-/// What is being told right now.
-#[derive(Debug, Default)]
-struct Flights(Mutex<Flying>);
-
-#[derive(Debug, Default)]
-struct Flying {
-    notices: HashSet<NoticeId>,
-    tenants: HashMap<TenantId, usize>,
-}
-
-impl Flights {
-    /// Takes a place; `false` when it is being told already or there is no place.
-    fn begin(&self, notice: &Notice) -> bool {
-        let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = flying.tenants.get(&notice.record.tenant).copied().unwrap_or(0);
-        let full = flying.notices.len() >= IN_FLIGHT_MAX || mine >= IN_FLIGHT_PER_TENANT_MAX;
-        if full || !flying.notices.insert(notice.id) {
-            return false;
-        }
-        flying.tenants.insert(notice.record.tenant.clone(), mine + 1);
-        true
-    }
-
-    fn end(&self, id: NoticeId, tenant: &TenantId) {
-        let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        flying.notices.remove(&id);
-        if let Some(mine) = flying.tenants.get_mut(tenant) {
-            *mine = mine.saturating_sub(1);
-        }
+async fn write_down(core: &Core, endpoint: Endpoint) {
+    if let Err(error) = core.store.set_endpoint(endpoint).await {
+        tracing::error!(error.kind = "store", "the state of an endpoint could not be recorded: {error}");
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pause(answer: &Result<u16, String>, told: u16) -> Option<i64> {
-        match after(answer, told, UnixMs::new(0), 500) {
-            NoticeOutcome::Done => None,
-            NoticeOutcome::Retry { due } => Some(due.get() / 1_000),
-        }
-    }
-
-    #[test]
-    fn failures_are_told_again_over_a_day_then_given_up() {
-        let pauses: Vec<_> = (0..8).map(|told| pause(&Ok(500), told)).collect();
-        assert_eq!(pauses, [Some(5), Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), Some(86_400), None]);
-        assert_eq!(pause(&Err("connect failed".into()), 0), Some(5));
-        assert_eq!(pause(&Ok(302), 0), Some(5), "a redirect is a failure");
-    }
-
-    #[test]
-    fn success_and_gone_end_it() {
-        assert_eq!(pause(&Ok(204), 0), None);
-        assert_eq!(pause(&Ok(410), 0), None);
+/// Brings the gauge of disabled endpoints up to date with a new plan.
+pub(crate) fn show_endpoints(core: &Core, plan: &Plan) {
+    for (tenant, settings) in &plan.tenants {
+        let disabled = settings.webhook.as_ref().is_some_and(|webhook| {
+            core.endpoints.is_disabled(&Name { tenant: tenant.clone(), url: call::digest(&webhook.url) })
+        });
+        core.telemetry.endpoint_disabled(tenant, disabled);
     }
 }

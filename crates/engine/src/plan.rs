@@ -5,7 +5,7 @@ mod language;
 mod rule;
 
 pub use language::Language;
-pub use rule::{Choice, ClassTtl, Hours, Rule, When};
+pub use rule::{Choice, ClassTtl, Hours, Prefer, Rule, When};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -69,6 +69,8 @@ pub struct Webhook {
     pub private: bool,
     /// Signing secrets (`whsec_…` or plain text); two during a rotation, newest first.
     pub secrets: Vec<Secret>,
+    /// It is called no more when no call succeeded for so long.
+    pub disable_after: Duration,
 }
 
 /// One provider instance with the settings that are not its own business.

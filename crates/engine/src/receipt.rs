@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::dispatch::announce;
+use crate::Engine;
 use crate::shared::Core;
 
 /// Receipts that may wait between providers with a session and the store.
@@ -33,6 +34,46 @@ pub enum CallbackRefusal {
     /// No provider of this name is configured.
     #[error("no provider of this name is configured")]
     UnknownProvider,
+}
+
+/// What is wrong with a callback that was not taken; a closed metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackFault {
+    /// Its body broke off.
+    Broken,
+    /// Token or signature is wrong.
+    Forged,
+    /// From the provider, but not readable.
+    Malformed,
+    /// Its body did not come in time.
+    TimedOut,
+    /// Its body is too large.
+    TooLarge,
+}
+
+impl CallbackFault {
+    /// Every fault, in label order.
+    pub(crate) const ALL: [Self; 5] = [Self::Broken, Self::Forged, Self::Malformed, Self::TimedOut, Self::TooLarge];
+
+    /// The metric label.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Forged => "forged",
+            Self::Malformed => "malformed",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl Engine {
+    /// Counts a callback whose body could not be read, if it is for a provider of ours.
+    pub fn callback_unread(&self, provider: &ProviderName, fault: CallbackFault) {
+        if self.plan().providers.contains_key(provider) {
+            self.core.telemetry.callback_refused(provider, fault);
+        }
+    }
 }
 
 /// Made before the engine, because providers are built with it.
@@ -71,11 +112,11 @@ pub(crate) async fn on_callback(
     let running = core.running.load_full();
     let instance = running.plan.providers.get(provider).ok_or(CallbackRefusal::UnknownProvider)?;
     let receipts = instance.instance.receipts(callback).inspect_err(|error| {
-        let reason = match error {
-            CallbackError::Forged => "forged",
-            CallbackError::Malformed(_) => "malformed",
+        let fault = match error {
+            CallbackError::Forged => CallbackFault::Forged,
+            CallbackError::Malformed(_) => CallbackFault::Malformed,
         };
-        core.telemetry.callback_refused(provider, reason);
+        core.telemetry.callback_refused(provider, fault);
     })?;
     let count = receipts.len();
     record(core, provider, receipts).await?;

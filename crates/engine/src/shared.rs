@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use sms_core::{Clock, ProviderName, Store};
+use sms_core::{Clock, Country, ProviderName, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use crate::Plan;
 use crate::blocked::BlockedBudget;
 use crate::dispatch::Lane;
-use crate::notify::WebhookPort;
+use crate::measure::{Measured, Measures};
+use crate::notify::{Endpoints, WebhookPort};
 use crate::telemetry::Telemetry;
 use crate::waiters::Waiters;
 
@@ -85,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) webhooks: Arc<dyn WebhookPort>,
+    /// Tenants' own endpoints.
+    pub(crate) endpoints: Endpoints,
     pub(crate) telemetry: Telemetry,
     pub(crate) waiters: Waiters,
     pub(crate) blocked: BlockedBudget,
@@ -103,6 +106,12 @@ pub(crate) struct Core {
 pub(crate) struct Running {
     pub(crate) plan: Arc<Plan>,
     pub(crate) lanes: BTreeMap<ProviderName, Arc<Lane>>,
+}
+
+impl Measures for Running {
+    fn of(&self, provider: &ProviderName, country: Country) -> Measured {
+        self.lanes.get(provider).map_or_else(Measured::default, |lane| lane.measured(country))
+    }
 }
 
 impl Core {

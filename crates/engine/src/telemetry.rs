@@ -15,6 +15,9 @@ use sms_core::store::{Attempted, Change, Counts, Outcome};
 use sms_core::{Country, DeliveryState, Encoding, Kind, LimitId, ProviderName, Status, TenantId, UnixMs};
 
 use crate::dispatch::Circuit;
+use crate::notify::Reason;
+use crate::receipt::CallbackFault;
+use crate::status::ProviderStatus;
 use crate::{Code, Plan};
 
 /// Countries that get a label value of their own; later ones count as `other`.
@@ -71,8 +74,11 @@ impl Telemetry {
                     .increment(0);
             }
         }
-        for outcome in ["delivered", "retried", "given_up"] {
-            metrics::counter!("gateway_webhook_deliveries_total", "outcome" => outcome).increment(0);
+        for telling in Telling::ALL {
+            metrics::counter!("gateway_webhook_deliveries_total", "outcome" => telling.as_str()).increment(0);
+        }
+        for reason in Reason::ALL {
+            metrics::counter!("gateway_webhook_failures_total", "reason" => reason.as_str()).increment(0);
         }
         metrics::counter!("gateway_panics_total").increment(0);
         self.counts(&Counts::default());
@@ -126,11 +132,22 @@ impl Telemetry {
             .increment(1);
     }
 
-    pub(crate) fn circuit(&self, provider: &ProviderName, circuit: Circuit) {
+    /// Brings a provider's gauges up to date.
+    pub(crate) fn lane(&self, status: &ProviderStatus) {
+        let name = || status.name.shared();
         for state in Circuit::ALL {
-            let value = if state == circuit { 1.0 } else { 0.0 };
-            metrics::gauge!("gateway_provider_circuit_state", "provider" => provider.shared(), "state" => state.as_str())
+            let value = flag(state.as_str() == status.circuit);
+            metrics::gauge!("gateway_provider_circuit_state", "provider" => name(), "state" => state.as_str())
                 .set(value);
+        }
+        metrics::gauge!("gateway_provider_disabled", "provider" => name()).set(flag(status.disabled));
+        metrics::gauge!("gateway_provider_attempts_in_flight", "provider" => name()).set(count(status.in_flight));
+        metrics::gauge!("gateway_provider_concurrency_limit", "provider" => name()).set(count(status.limit));
+        for country in &status.countries {
+            let open = flag(country.circuit != Circuit::Closed.as_str());
+            metrics::gauge!("gateway_provider_country_circuit_open",
+                "provider" => name(), "country" => self.country(country.country))
+            .set(open);
         }
     }
 
@@ -158,8 +175,8 @@ impl Telemetry {
         metrics::counter!("gateway_receipts_unmatched_total", "provider" => provider.shared()).increment(1);
     }
 
-    pub(crate) fn callback_refused(&self, provider: &ProviderName, reason: &'static str) {
-        metrics::counter!("gateway_callbacks_refused_total", "provider" => provider.shared(), "reason" => reason)
+    pub(crate) fn callback_refused(&self, provider: &ProviderName, fault: CallbackFault) {
+        metrics::counter!("gateway_callbacks_refused_total", "provider" => provider.shared(), "reason" => fault.as_str())
             .increment(1);
     }
 
@@ -169,9 +186,23 @@ impl Telemetry {
         .increment(1);
     }
 
-    pub(crate) fn webhook(&self, outcome: &'static str, took: Duration) {
-        metrics::counter!("gateway_webhook_deliveries_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("gateway_webhook_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
+    /// A webhook was called.
+    pub(crate) fn told(&self, telling: Telling, took: Duration) {
+        self.telling(telling);
+        metrics::histogram!("gateway_webhook_duration_seconds", "outcome" => telling.as_str()).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn telling(&self, telling: Telling) {
+        metrics::counter!("gateway_webhook_deliveries_total", "outcome" => telling.as_str()).increment(1);
+    }
+
+    pub(crate) fn telling_failed(&self, reason: Reason) {
+        metrics::counter!("gateway_webhook_failures_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    pub(crate) fn endpoint_disabled(&self, tenant: &TenantId, disabled: bool) {
+        metrics::gauge!("gateway_webhook_endpoint_disabled", "tenant" => self.tenant(tenant))
+            .set(if disabled { 1.0 } else { 0.0 });
     }
 
     pub(crate) fn store_operation(&self, operation: &'static str, took: Duration) {
@@ -239,11 +270,42 @@ fn register_provider(provider: &ProviderName) {
         metrics::counter!("gateway_receipts_total", "provider" => name(), "status" => status).increment(0);
     }
     metrics::counter!("gateway_receipts_unmatched_total", "provider" => name()).increment(0);
-    for reason in ["forged", "malformed"] {
-        metrics::counter!("gateway_callbacks_refused_total", "provider" => name(), "reason" => reason).increment(0);
+    for fault in CallbackFault::ALL {
+        metrics::counter!("gateway_callbacks_refused_total", "provider" => name(), "reason" => fault.as_str())
+            .increment(0);
     }
     for encoding in [Encoding::Gsm7, Encoding::Ucs2] {
         metrics::counter!("gateway_segments_total", "provider" => name(), "encoding" => encoding.as_str()).increment(0);
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+fn count(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// How the telling of a change ended, as `outcome` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    Delivered,
+    GivenUp,
+    Retried,
+    Shelved,
+}
+
+impl Telling {
+    const ALL: [Self; 4] = [Self::Delivered, Self::GivenUp, Self::Retried, Self::Shelved];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::GivenUp => "given_up",
+            Self::Retried => "retried",
+            Self::Shelved => "shelved",
+        }
     }
 }
 

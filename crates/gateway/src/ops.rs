@@ -6,6 +6,7 @@ mod health;
 mod inbox;
 mod page;
 mod permit;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +58,11 @@ pub(crate) fn router(ops: Arc<Ops>) -> Router {
         .route("/inbox/v1/code", get(inbox::code))
         .route("/inbox/v1/behaviours/{msisdn}", put(inbox::set_behaviour).delete(inbox::remove_behaviour))
         .route("/admin/v1/reload", post(admin::reload))
+        .route("/admin/v1/webhooks", get(webhooks::list))
+        .route("/admin/v1/webhooks/{tenant}", get(webhooks::show))
+        .route("/admin/v1/webhooks/{tenant}/disable", post(webhooks::disable))
+        .route("/admin/v1/webhooks/{tenant}/enable", post(webhooks::enable))
+        .route("/admin/v1/webhooks/{tenant}/replay", post(webhooks::replay))
         .fallback(surface::nowhere)
         .method_not_allowed_fallback(surface::wrong_method)
         .with_state(ops)

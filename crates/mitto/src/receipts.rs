@@ -108,6 +108,7 @@ impl Report {
             state: state(self.status.as_deref()?),
             provider_code: self.code.clone(),
             at: self.at,
+            part: None, // the template may name each part's id, never its place
         })
     }
 }
@@ -228,6 +229,7 @@ mod tests {
             state: DeliveryState::Delivered,
             provider_code: Some("0".to_owned()),
             at: Some(UnixMs::new(1_776_082_077_862)),
+            part: None,
         };
         let subject = id(1).to_string();
         assert_eq!(one(&subject, &format!("{ours}&{fields}"), ""), expected);

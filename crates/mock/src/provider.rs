@@ -49,6 +49,7 @@ impl Mock {
             provider_code: provider_code(&state).map(str::to_owned),
             state,
             at: None, // the postman's clock tells
+            part: None,
         });
         let receipts: Vec<Receipt> = receipts.collect();
         if self.config.receipts && !receipts.is_empty() {

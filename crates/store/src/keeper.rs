@@ -19,7 +19,7 @@ use crate::key::Keys;
 use crate::parked::Parked;
 use crate::queue::{Job, Queue};
 use crate::state::{State, Turn, Wait};
-use crate::tables::{Failure, Tables};
+use crate::tables::{Failure, NewNotice, Tables};
 
 /// The rows with what is kept in memory about them.
 #[derive(Debug)]
@@ -77,8 +77,9 @@ impl<T: Tables> Keeper<T> {
             self.queue.add(job);
         }
         self.queue.follow(after.id, Some(before.status), after.status);
-        if after.notify && before.status != after.status && !after.status.may_attempt() {
-            self.tables.add_notice(after.id, after.status, after.updated)?;
+        if after.notify && before.status != after.status && after.status.is_told() {
+            let (message, tenant, status, at) = (after.id, &after.tenant, after.status, after.updated);
+            self.tables.add_notice(&NewNotice { message, tenant, status, at, due: at })?;
         }
         Ok(Change {
             id: after.id,
@@ -95,7 +96,14 @@ impl<T: Tables> Keeper<T> {
 /// The place in the lanes of a message that waits.
 pub(crate) fn job(state: &State) -> Option<Job> {
     match state.wait {
-        Wait::Until(due) => Some(Job { id: state.id, lane: state.lane.clone(), due, expires: state.expires }),
+        Wait::Until(due) => Some(Job {
+            id: state.id,
+            tenant: state.tenant.clone(),
+            country: state.country,
+            lane: state.lane.clone(),
+            due,
+            expires: state.expires,
+        }),
         Wait::Idle | Wait::Open => None,
     }
 }

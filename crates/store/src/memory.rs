@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use sms_core::store::{
-    Admit, Blocked, CancelOutcome, Change, Counts, Entry, Filter, Idempotency, LaneWant, Leased, Notice, NoticeId,
-    NoticeOutcome, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay, Settle, Settled, Store,
-    StoreError, Verdict,
+    Admit, Blocked, CancelOutcome, Change, Counts, Endpoint, Entry, Filter, Idempotency, LaneWant, Leased, Notice,
+    NoticeId, NoticeOutcome, NoticeWant, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay,
+    Retelling, Settle, Settled, Store, StoreError, Verdict,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 
@@ -145,10 +145,15 @@ impl Store for MemoryStore {
         Ok(Counts { queued, sending, oldest_queued: oldest.map(|since| now.since(since)) })
     }
 
-    async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn notice_tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        Ok(self.ready()?.tables.notice_tenants().into_iter().collect())
+    }
+
+    async fn notices(&self, wants: &[NoticeWant], now: UnixMs) -> Result<Vec<Notice>, StoreError> {
         let mut keeper = self.ready()?;
         let mut notices = Vec::new();
-        for (id, telling) in keeper.tables.due_notices(now, max) {
+        let due: Vec<_> = wants.iter().flat_map(|want| keeper.tables.due_notices(want, now)).collect();
+        for (id, telling) in due {
             let Some(stored) = keeper.tables.record(telling.message).map_err(|failure| failure.error)? else {
                 continue;
             };
@@ -160,6 +165,18 @@ impl Store for MemoryStore {
 
     async fn settle_notices(&self, batch: Vec<(NoticeId, NoticeOutcome)>) -> Result<(), StoreError> {
         self.run(|keeper| keeper.settle_notices(&batch))
+    }
+
+    async fn retell(&self, tenant: &TenantId, what: Retelling, now: UnixMs) -> Result<u64, StoreError> {
+        self.run(|keeper| keeper.retell(tenant, &what, now))
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        Ok(self.ready()?.tables.endpoints())
+    }
+
+    async fn set_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
+        self.run(|keeper| keeper.tables.set_endpoint(&endpoint))
     }
 
     async fn purge(&self, policy: PurgePolicy, now: UnixMs, budget: usize) -> Result<Purged, StoreError> {

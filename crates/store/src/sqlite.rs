@@ -4,11 +4,16 @@
 //! are answered from memory. One process at a time: a lock file beside the database keeps others out.
 
 mod charges;
+mod check;
 mod checkpoint;
+mod error;
+mod mark;
+mod notices;
 mod open;
 mod reader;
 mod rows;
 mod schema;
+mod sums;
 mod tables;
 mod wal;
 mod writer;
@@ -18,13 +23,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sms_core::store::{
-    Admit, Blocked, CancelOutcome, Change, Counts, Entry, Filter, Idempotency, LaneWant, Leased, Notice, NoticeId,
-    NoticeOutcome, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay, Settle, Settled, Store,
-    StoreError, Verdict,
+    Admit, Blocked, CancelOutcome, Change, Counts, Endpoint, Entry, Filter, Idempotency, LaneWant, Leased, Notice,
+    NoticeId, NoticeOutcome, NoticeWant, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay,
+    Retelling, Settle, Settled, Store, StoreError, Verdict,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 
-pub use open::OpenError;
+pub use error::OpenError;
 
 use crate::key::{Keys, StoreKey};
 use crate::tables::Tables as _;
@@ -53,7 +58,7 @@ impl SqliteStore {
         let path = path.as_ref().to_owned();
         let keys = Arc::new(Keys::derive(key));
         let keeper = open::open(&path, &keys, clock.now())?;
-        let readers = Readers::open(&path).map_err(|error| open::sqlite(&path, &error))?;
+        let readers = Readers::open(&path).map_err(|error| error::sqlite(&path, &error))?;
         let writer = Writer::start(keeper, Arc::clone(&clock));
         let writer = writer.map_err(|error| OpenError::Io { path: path.clone(), detail: error.to_string() })?;
         Ok(Self { path, keys, clock, readers, writer })
@@ -183,16 +188,38 @@ impl Store for SqliteStore {
         Ok(Counts { queued: glance.queued, sending: glance.sending, oldest_queued })
     }
 
-    async fn notices(&self, now: UnixMs, max: usize) -> Result<Vec<Notice>, StoreError> {
-        if !self.writer.glance().has_notices {
+    async fn notice_tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        Ok(self.writer.glance().notice_tenants.clone())
+    }
+
+    async fn notices(&self, wants: &[NoticeWant], now: UnixMs) -> Result<Vec<Notice>, StoreError> {
+        let mut wants = wants.to_vec();
+        {
+            let glance = self.writer.glance();
+            wants.retain(|want| glance.notice_tenants.contains(&want.tenant));
+        }
+        if wants.is_empty() {
             return Ok(Vec::new());
         }
         let keys = Arc::clone(&self.keys);
-        self.readers.ask(move |connection| reader::notices(connection, &keys, now, max)).await
+        self.readers.ask(move |connection| notices::due(connection, &keys, &wants, now)).await
     }
 
     async fn settle_notices(&self, batch: Vec<(NoticeId, NoticeOutcome)>) -> Result<(), StoreError> {
         self.writer.write(batch.len(), move |keeper| Ok(Opened::none(keeper.settle_notices(&batch)?))).await
+    }
+
+    async fn retell(&self, tenant: &TenantId, what: Retelling, now: UnixMs) -> Result<u64, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.retell(&tenant, &what, now)?))).await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.readers.ask(notices::endpoints).await
+    }
+
+    async fn set_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
+        self.writer.write(1, move |keeper| Ok(Opened::none(keeper.tables.set_endpoint(&endpoint)?))).await
     }
 
     async fn purge(&self, policy: PurgePolicy, now: UnixMs, budget: usize) -> Result<Purged, StoreError> {

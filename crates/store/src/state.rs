@@ -5,7 +5,7 @@
 
 use serde::Serialize as _;
 use sms_core::store::{Attempted, Entry, INTERRUPTED, Outcome, ReceivedReceipt, Settle, Then, What};
-use sms_core::{Country, Happening, Kind, MessageId, ProviderName, Status, TenantId, UnixMs};
+use sms_core::{Country, DeliveryState, Happening, Kind, MessageId, ProviderName, Status, TenantId, UnixMs};
 
 /// Where a message stands, with the facts that decide what may follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +120,20 @@ impl Turn {
 
     /// A receipt says something about it.
     pub(crate) fn receipt(&mut self, received: &ReceivedReceipt) {
-        let receipt = &received.receipt;
-        let code = receipt.provider_code.clone();
-        self.note(received.at, What::receipt(&received.provider, &receipt.state, code, receipt.at));
-        self.happen(&Happening::Receipt(receipt.state.clone()), received.at);
+        self.note(received.at, What::receipt(received, None));
+        self.happen(&Happening::Receipt(received.receipt.state.clone()), received.at);
+    }
+
+    /// A receipt says something about one part of it, which makes `whole` of the message.
+    pub(crate) fn part_receipt(&mut self, received: &ReceivedReceipt, part: u16, news: bool, whole: DeliveryState) {
+        let what = What::receipt(received, Some(part));
+        if news {
+            // What is known of the parts is read from the history: a bound must not make it forget.
+            self.write(received.at, what);
+        } else {
+            self.note(received.at, what);
+        }
+        self.happen(&Happening::Receipt(whole), received.at);
     }
 
     /// Its time to live passed while it waited.
@@ -150,11 +160,17 @@ impl Turn {
 
     /// Appends a line to the history. What others can repeat at will stops at a bound.
     pub(crate) fn note(&mut self, at: UnixMs, what: What) {
-        self.state.updated = self.state.updated.max(at);
         let repeatable = matches!(what, What::Receipt { .. } | What::Feedback { .. });
         if !repeatable || self.state.log_len + self.lines.len() < LOG_MAX {
-            line(&mut self.lines, &Entry { at, what });
+            self.write(at, what);
+        } else {
+            self.state.updated = self.state.updated.max(at);
         }
+    }
+
+    fn write(&mut self, at: UnixMs, what: What) {
+        self.state.updated = self.state.updated.max(at);
+        line(&mut self.lines, &Entry { at, what });
     }
 
     fn happen(&mut self, happening: &Happening, at: UnixMs) {
@@ -226,7 +242,7 @@ fn ending(status: Status) -> Happening {
 
 #[cfg(test)]
 mod tests {
-    use sms_core::{DeliveryState, Receipt};
+    use sms_core::Receipt;
 
     use super::*;
 
@@ -259,7 +275,7 @@ mod tests {
     }
 
     fn received(state: DeliveryState) -> ReceivedReceipt {
-        let receipt = Receipt { message: None, upstream_id: "u".into(), state, provider_code: None, at: None };
+        let receipt = Receipt { message: None, upstream_id: "u".into(), state, provider_code: None, at: None, part: None };
         ReceivedReceipt { provider: ProviderName::new("mitto"), receipt, at: UnixMs::new(4) }
     }
 

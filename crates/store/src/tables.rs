@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use sms_core::store::{Charging, Filter, NoticeId, ReceivedReceipt, StoreError};
-use sms_core::{LimitId, MessageId, ProviderName, Status, UnixMs, Window};
+use sms_core::store::{Charging, Endpoint, Filter, NoticeId, ReceivedReceipt, StoreError};
+use sms_core::{LimitId, MessageId, Part, ProviderName, Status, TenantId, UnixMs, Window};
 
 use crate::key::Hash16;
 use crate::parked::ParkedId;
@@ -24,6 +24,9 @@ pub(crate) trait Tables {
     fn payload(&mut self, state: &State) -> Result<Payload, Failure>;
     fn record(&mut self, id: MessageId) -> Result<Option<Stored>, Failure>;
     fn by_upstream(&mut self, upstream_id: &str, provider: &ProviderName) -> Result<Option<MessageId>, Failure>;
+    /// Remembers the provider's id of each part, in order.
+    fn add_parts(&mut self, message: MessageId, provider: &ProviderName, ids: &[&str]) -> Result<(), Failure>;
+    fn part(&mut self, upstream_id: &str, provider: &ProviderName) -> Result<Option<(MessageId, Part)>, Failure>;
 
     fn replay(&mut self, key: &Hash16) -> Result<Option<Kept>, Failure>;
     /// Replaces a record of the same key.
@@ -32,9 +35,20 @@ pub(crate) trait Tables {
     fn park(&mut self, receipt: &ReceivedReceipt) -> Result<ParkedId, Failure>;
     fn unpark(&mut self, id: ParkedId) -> Result<(), Failure>;
 
-    fn add_notice(&mut self, message: MessageId, status: Status, at: UnixMs) -> Result<(), Failure>;
+    fn add_notice(&mut self, notice: &NewNotice<'_>) -> Result<(), Failure>;
     fn end_notice(&mut self, id: NoticeId) -> Result<(), Failure>;
     fn retry_notice(&mut self, id: NoticeId, due: UnixMs) -> Result<(), Failure>;
+    /// It waits for nothing but [`Tables::unshelve_notices`].
+    fn shelve_notice(&mut self, id: NoticeId) -> Result<(), Failure>;
+    /// Makes up to `max` shelved notices of changes in a span due, as if they were new; says how many.
+    fn unshelve_notices(
+        &mut self,
+        tenant: &TenantId,
+        span: (UnixMs, UnixMs),
+        max: usize,
+        now: UnixMs,
+    ) -> Result<u64, Failure>;
+    fn set_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), Failure>;
 
     /// Forgets settled messages created before `before`, with their notices.
     fn purge_messages(&mut self, before: UnixMs, budget: usize) -> Result<u64, Failure>;
@@ -46,6 +60,19 @@ pub(crate) trait Tables {
     /// Writes and reads for real.
     fn ping(&mut self, now: UnixMs) -> Result<(), Failure>;
 }
+
+/// A status change to tell a tenant of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewNotice<'a> {
+    pub(crate) message: MessageId,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) status: Status,
+    pub(crate) at: UnixMs,
+    pub(crate) due: UnixMs,
+}
+
+/// Due time of a notice that waits to be asked for.
+pub(crate) const SHELVED: UnixMs = UnixMs::new(i64::MAX);
 
 /// A new message, ready to be written: sealed and hashed by the caller's task, not by the one writer.
 #[derive(Clone, Debug)]

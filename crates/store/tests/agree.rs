@@ -10,7 +10,7 @@ use sms_conformance::store::{
     ACME, BACKUP, MITTO, ManualClock, Stand, again, charge, idempotency, later, number, sent,
 };
 use sms_core::store::{
-    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, NoticeOutcome, Outcome, PurgePolicy, ReceivedReceipt,
+    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, NoticeOutcome, NoticeWant, Outcome, PurgePolicy, ReceivedReceipt,
     Settle, Then, What,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Receipt, Status, Store, TenantId};
@@ -148,7 +148,7 @@ impl Pair {
                 same(&memory.cancel(&tenant, id, now).await, &sqlite.cancel(&tenant, id, now).await)?;
             }
             Op::Claim { lane, max } => {
-                let wants = [LaneWant { lane: provider(*lane), max: *max }];
+                let wants = [LaneWant::new(provider(*lane), *max)];
                 same(&memory.claim(&wants, now).await, &sqlite.claim(&wants, now).await)?;
             }
             Op::Note { which } => {
@@ -234,6 +234,7 @@ impl Pair {
             state: states[*state].clone(),
             provider_code: None,
             at: None,
+            part: None,
         };
         ReceivedReceipt { provider: provider(*lane), receipt, at: self.memory.now() }
     }
@@ -283,8 +284,10 @@ impl Pair {
 
     async fn notices(&self, max: usize, retry: bool) -> TestCaseResult {
         let now = self.memory.now();
-        let ours = self.memory.store.notices(now, max).await.unwrap();
-        let theirs = self.sqlite.notices(now, max).await.unwrap();
+        same(&self.memory.store.notice_tenants().await.unwrap(), &self.sqlite.notice_tenants().await.unwrap())?;
+        let wants = [true, false].map(|first| NoticeWant { tenant: name(first), max });
+        let ours = self.memory.store.notices(&wants, now).await.unwrap();
+        let theirs = self.sqlite.notices(&wants, now).await.unwrap();
         let seen = |notices: &[sms_core::store::Notice]| -> Vec<String> {
             notices.iter().map(|n| format!("{:?} {:?} {:?} {:?}", n.record, n.status, n.at, n.attempt)).collect()
         };

@@ -53,7 +53,7 @@ impl Disk {
     /// What a `kill -9` leaves: the files as they are, while the store is in use.
     fn killed(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["gateway.db", "gateway.db-wal"] {
+        for name in ["gateway.db", "gateway.db-sums", "gateway.db-wal"] {
             std::fs::copy(self.folder.path().join(name), folder.path().join(name)).unwrap();
         }
         Self { folder, key: self.key.clone(), clock: self.clock.clone() }
@@ -63,6 +63,11 @@ impl Disk {
     fn bytes(&self) -> Vec<u8> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    /// What an operator does who accepts the database as it is.
+    fn do_without_sums(&self) {
+        std::fs::rename(self.path().with_extension("db-sums"), self.path().with_extension("db-sums.old")).unwrap();
     }
 
     fn sqlite(&self) -> rusqlite::Connection {
@@ -223,11 +228,11 @@ async fn notices_survive_a_restart() {
     let id = stand.accept(admit).await;
     stand.settle(id, 1, Outcome::Accepted, sent("u1")).await;
     let stand = disk.reopen(stand).await;
-    let notices = stand.store.notices(stand.now(), 9).await.unwrap();
+    let notices = stand.notices(9).await;
     assert_eq!((notices.len(), notices[0].record.id, notices[0].status), (1, id, Status::Sent));
     stand.store.settle_notices(vec![(notices[0].id, NoticeOutcome::Done)]).await.unwrap();
     let stand = disk.reopen(stand).await;
-    assert!(stand.store.notices(stand.now(), 9).await.unwrap().is_empty());
+    assert!(stand.notices(9).await.is_empty());
 }
 
 #[tokio::test]
@@ -261,6 +266,7 @@ async fn a_newer_schema_is_refused() {
     let disk = Disk::new();
     disk.open().store.close().await;
     disk.sqlite().pragma_update(None, "user_version", 4711).unwrap();
+    disk.do_without_sums();
     let error = disk.try_open().unwrap_err();
     assert!(matches!(error, OpenError::Newer { found: 4711, .. }), "{error}");
 }
@@ -297,6 +303,10 @@ async fn a_row_changed_on_the_disk_is_reported_and_hides_no_other() {
     stand.store.close().await;
     let sql = "UPDATE message SET to_sealed = zeroblob(24), details_sealed = zeroblob(40) WHERE id = ?1";
     disk.sqlite().execute(sql, [bad.as_bytes()]).unwrap();
+    let error = disk.try_open().unwrap_err();
+    assert!(matches!(error, OpenError::DamagedPages { count: 1, .. }), "{error}");
+    assert!(error.to_string().contains("gateway.db-sums.old"), "{error}");
+    disk.do_without_sums();
     let stand = disk.open();
     let error = stand.store.get(None, bad).await.unwrap_err();
     assert!(matches!(&error, StoreError::Damaged(detail) if detail.contains(&bad.to_string())), "{error}");

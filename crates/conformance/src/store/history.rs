@@ -22,7 +22,7 @@ pub async fn notices_are_told_until_done(stand: Stand) {
     assert_eq!((first.status, second.status), (Status::Sent, Status::Delivered));
     assert_eq!((first.attempt, first.record.id, first.record.status), (0, id, Status::Delivered));
     assert_eq!(second.at, stand.now());
-    assert_eq!(stand.store.notices(stand.now(), 1).await.unwrap()[0].id, first.id, "due first");
+    assert_eq!(stand.notices(1).await[0].id, first.id, "due first");
 
     let due = stand.now().plus(Duration::from_secs(5));
     settle(&stand, [(first.id, NoticeOutcome::Retry { due }), (second.id, NoticeOutcome::Done)]).await;
@@ -235,7 +235,7 @@ fn wishing(stand: &Stand) -> Admit {
 }
 
 async fn notices(stand: &Stand) -> Vec<Notice> {
-    stand.store.notices(stand.now(), 9).await.unwrap()
+    stand.notices(9).await
 }
 
 async fn settle<const N: usize>(stand: &Stand, batch: [(NoticeId, NoticeOutcome); N]) {

@@ -335,7 +335,7 @@ impl SmsProvider for Toy {
         };
         let id = text("id").unwrap_or_default();
         let upstream_id = if self.is(Mutation::WrongUpstreamId) { id.to_uppercase() } else { id.to_owned() };
-        Ok(vec![Receipt { message, upstream_id, state, provider_code: None, at: None }])
+        Ok(vec![Receipt { message, upstream_id, state, provider_code: None, at: None, part: None }])
     }
 
     async fn converted(&self, _upstream_id: &str) -> Result<(), SendError> {

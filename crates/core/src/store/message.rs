@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::op::{Attempted, Outcome};
+use super::op::{Attempted, Outcome, ReceivedReceipt};
 use crate::{
     Body, Channel, Class, DeliveryState, Encoding, Kind, MessageId, Msisdn, ProviderName, Sender, Status, TenantId,
     UnixMs,
@@ -187,6 +187,9 @@ pub enum What {
         /// When, by the provider's clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         their_time: Option<UnixMs>,
+        /// Number of the part it speaks of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<u16>,
     },
     /// Waits for another attempt.
     Waiting {
@@ -201,19 +204,16 @@ pub enum What {
 
 impl What {
     /// A receipt's line.
-    pub fn receipt(
-        provider: &ProviderName,
-        state: &DeliveryState,
-        code: Option<String>,
-        their_time: Option<UnixMs>,
-    ) -> Self {
-        let state = match state {
+    pub fn receipt(received: &ReceivedReceipt, part: Option<u16>) -> Self {
+        let receipt = &received.receipt;
+        let state = match &receipt.state {
             DeliveryState::Unrecognised(raw) => raw.clone(),
             known @ (DeliveryState::Delivered
             | DeliveryState::Expired
             | DeliveryState::Pending
             | DeliveryState::Undelivered) => known.as_str().to_owned(),
         };
-        Self::Receipt { provider: provider.clone(), state, code, their_time }
+        let (code, their_time) = (receipt.provider_code.clone(), receipt.at);
+        Self::Receipt { provider: received.provider.clone(), state, code, their_time, part }
     }
 }

@@ -258,6 +258,17 @@ pub struct LaneWant {
     pub lane: ProviderName,
     /// At most so many.
     pub max: usize,
+    /// Of messages to these countries at most so many.
+    pub room: Vec<(Country, usize)>,
+    /// Of messages to any one country not named in `room` at most so many.
+    pub others: usize,
+}
+
+impl LaneWant {
+    /// `max` messages, wherever to.
+    pub fn new(lane: ProviderName, max: usize) -> Self {
+        Self { lane, max, room: Vec::new(), others: max }
+    }
 }
 
 /// The answer to a cancel.
@@ -274,11 +285,29 @@ pub enum CancelOutcome {
 /// How telling a tenant went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoticeOutcome {
-    /// Told, or given up for good.
+    /// Told, or of no interest any more.
     Done,
     /// Tell again.
     Retry {
         /// Not before.
         due: UnixMs,
+    },
+    /// Given up until it is asked for again; see [`Retelling`].
+    Shelved,
+}
+
+/// What to tell a tenant once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retelling {
+    /// The present status of one message, whether it was told or not.
+    Message(MessageId),
+    /// Shelved notices of changes from `since` to before `until`.
+    Shelved {
+        /// Changes at or after.
+        since: UnixMs,
+        /// Changes before.
+        until: UnixMs,
+        /// At most so many.
+        max: usize,
     },
 }

@@ -77,6 +77,31 @@ pub struct Counts {
     pub oldest_queued: Option<Duration>,
 }
 
+/// How many notices of which tenant are wanted.
+#[derive(Clone, Debug)]
+pub struct NoticeWant {
+    /// Whose.
+    pub tenant: TenantId,
+    /// At most so many.
+    pub max: usize,
+}
+
+/// What is known of a tenant's own webhook endpoint. Kept across restarts; written when it begins to fail, recovers, is
+/// disabled or enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A digest of its URL: another URL is another endpoint.
+    pub url: [u8; 16],
+    /// Since when no call succeeded.
+    pub failing_since: Option<UnixMs>,
+    /// Since when it is not called any more.
+    pub disabled_since: Option<UnixMs>,
+    /// Why it is not called any more: a word of the engine's.
+    pub why: Option<String>,
+}
+
 /// Names one notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NoticeId(pub i64);

@@ -62,7 +62,7 @@ pub const METRICS: &[Metric] = &[
     counter(
         "gateway_callbacks_refused_total",
         &["provider", "reason"],
-        "Callbacks with a wrong token or an unreadable body. Not zero: someone forges, or the callback URL is stale.",
+        "Callbacks with a wrong token, or a body that is unreadable, too large or too slow. Not zero: someone forges, or the callback URL is stale.",
     ),
     gauge("gateway_config_last_reload_success_timestamp_seconds", &[], "When the running configuration was loaded."),
     gauge(
@@ -104,6 +104,7 @@ pub const METRICS: &[Metric] = &[
         "What callers told about codes: used, expired, wrong.",
     ),
     counter("gateway_panics_total", &[], "Caught panics. Not zero is a bug: report it."),
+    gauge("gateway_provider_attempts_in_flight", &["provider"], "Attempts that run with a provider."),
     counter(
         "gateway_provider_attempts_total",
         &["provider", "outcome", "kind"],
@@ -113,6 +114,21 @@ pub const METRICS: &[Metric] = &[
         "gateway_provider_circuit_state",
         &["provider", "state"],
         "1 for the breaker's present state. Open for minutes: check the provider's status and the account.",
+    ),
+    gauge(
+        "gateway_provider_concurrency_limit",
+        &["provider"],
+        "Attempts that may run at a time as things stand. Below the configured concurrency: the provider is slow or fails.",
+    ),
+    gauge(
+        "gateway_provider_country_circuit_open",
+        &["provider", "country"],
+        "1 while a provider is not used for a country, or others are preferred: faults, slowness, nothing delivered. See /admin/v1/providers.",
+    ),
+    gauge(
+        "gateway_provider_disabled",
+        &["provider"],
+        "1 while an operator keeps a provider from new attempts. Forgotten? Enable it at /admin/v1/providers.",
     ),
     counter(
         "gateway_provider_failovers_total",
@@ -160,8 +176,22 @@ pub const METRICS: &[Metric] = &[
         HANDSET_SECONDS,
         "Time from acceptance to the receipt that confirms delivery.",
     ),
-    counter("gateway_webhook_deliveries_total", &["outcome"], "Status webhooks: delivered, retried, given_up."),
+    counter(
+        "gateway_webhook_deliveries_total",
+        &["outcome"],
+        "Status webhooks: delivered, retried, given_up, or shelved because the endpoint is disabled.",
+    ),
     histogram("gateway_webhook_duration_seconds", &["outcome"], SECONDS, "Time of one webhook delivery."),
+    gauge(
+        "gateway_webhook_endpoint_disabled",
+        &["tenant"],
+        "1 while a tenant's webhook is not called. Page: it failed for days or answered 410; ask the tenant, then enable it.",
+    ),
+    counter(
+        "gateway_webhook_failures_total",
+        &["reason"],
+        "Webhook calls that were not taken, by reason. Many of reason address: somebody probes the network.",
+    ),
 ];
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use sms_core::{
     ReceiptSink as _, SendError, Sender, SmsProvider, Status, Store, Submission, SystemClock, TenantId, UnixMs, Window,
 };
 use sms_engine::plan::{
-    Choice, ClassTtl, Countries, Dimension, Language, Limit, Provider, Rule, Tenant, Webhook, When,
+    Choice, ClassTtl, Countries, Dimension, Language, Limit, Prefer, Provider, Rule, Tenant, Webhook, When,
 };
 use sms_engine::{
-    Engine, Parts, Plan, ReceiptQueue, Refusal, SendRequest, Submitted, SystemEntropy, Templates, WebhookCall,
-    WebhookPort,
+    Engine, Parts, Plan, ReceiptQueue, Refusal, SendRequest, Submitted, SystemEntropy, Templates, WebhookAnswer,
+    WebhookCall, WebhookFault, WebhookPort,
 };
 use sms_store::MemoryStore;
 use tokio::time::Instant;
@@ -167,9 +167,10 @@ pub(crate) struct Hooks {
 
 #[async_trait]
 impl WebhookPort for Hooks {
-    async fn post(&self, call: WebhookCall) -> Result<u16, String> {
+    async fn post(&self, call: WebhookCall) -> Result<WebhookAnswer, WebhookFault> {
         self.calls.lock().unwrap().push(call);
-        Ok(self.answers.lock().unwrap().pop_front().unwrap_or(200))
+        let status = self.answers.lock().unwrap().pop_front().unwrap_or(200);
+        Ok(WebhookAnswer { status, retry_after: None })
     }
 }
 
@@ -193,6 +194,7 @@ pub(crate) struct Setup {
     pub(crate) block: Vec<&'static str>,
     pub(crate) webhook: bool,
     pub(crate) without: Vec<&'static str>,
+    pub(crate) prefer: Prefer,
 }
 
 impl Bench {
@@ -244,7 +246,7 @@ impl Bench {
     }
 
     pub(crate) async fn receipt(&self, provider: &str, id: MessageId, state: DeliveryState) {
-        let receipt = Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None };
+        let receipt = Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None, part: None };
         self.receipts.push(&ProviderName::new(provider), vec![receipt]).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -296,6 +298,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             url: "https://acme.example/sms".to_owned(),
             private: false,
             secrets: vec![sms_core::Secret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")],
+            disable_after: Duration::from_hours(120),
         }),
     };
     let other = Tenant { id: TenantId::new("other"), webhook: None, ..acme.clone() };
@@ -313,6 +316,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             id: "default".to_owned(),
             when: When::default(),
             choice: Choice::Use(candidates.iter().map(|c| ProviderName::new(*c)).collect()),
+            prefer: setup.prefer,
             template: None,
             sender: None,
             copies_max: 2,

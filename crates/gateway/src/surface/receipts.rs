@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use sms_core::{CallbackError, CallbackRequest, ProviderName};
-use sms_engine::CallbackRefusal;
+use sms_engine::{CallbackFault, CallbackRefusal};
 
 use super::front::Front;
 use super::problem::{Code, Problem};
@@ -19,15 +19,16 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = front.read(body).await?.to_vec();
+    let provider = ProviderName::new(provider);
+    let body = front.read(body).await.inspect_err(|problem| front.engine.callback_unread(&provider, fault(problem)))?;
     let callback = CallbackRequest {
         method: parts.method.as_str().to_owned(),
         token,
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: readable(&parts.headers),
-        body,
+        body: body.to_vec(),
     };
-    match front.engine.callback(&ProviderName::new(provider), &callback).await {
+    match front.engine.callback(&provider, &callback).await {
         Ok(_) => Ok("OK".into_response()),
         // The same answer for both: nobody can find out which providers there are.
         Err(CallbackRefusal::UnknownProvider | CallbackRefusal::Callback(CallbackError::Forged)) => {
@@ -45,6 +46,16 @@ pub(super) async fn receive(
             );
             Err(Problem::store_unavailable())
         }
+    }
+}
+
+fn fault(problem: &Problem) -> CallbackFault {
+    if problem.code() == Code::BodyTooLarge {
+        CallbackFault::TooLarge
+    } else if problem.code() == Code::BodyTimeout {
+        CallbackFault::TimedOut
+    } else {
+        CallbackFault::Broken
     }
 }
 

@@ -11,6 +11,12 @@ pub(super) fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether a URL's host may be connected to as far as can be told without looking it up: a literal address must be
+/// public; names are judged by their addresses.
+pub(super) fn host_may_be_public(host: &str) -> bool {
+    host.trim_matches(['[', ']']).parse().map_or(true, is_public)
+}
+
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     !V4_SPECIAL.iter().any(|(network, bits)| {
         let mask = u32::MAX << (32 - u32::from(*bits));

@@ -1,8 +1,12 @@
-//! Looks names up and leaves out every address inside a private or special network.
+//! Looks names up and leaves out every address inside a private or special network. What is left is what is connected
+//! to: a name that answers otherwise the next time is judged again the next time.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::address::is_public;
@@ -10,21 +14,37 @@ use super::address::is_public;
 /// Why such an endpoint is not called.
 pub(super) const REFUSED: &str = "the address is private or special";
 
-/// Answers with public addresses only.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PublicOnly;
+/// Looks names up; tests bring their own.
+#[async_trait]
+pub(super) trait Lookup: Debug + Send + Sync + 'static {
+    /// Every address of a name.
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
+}
 
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(public(found)?)
-        })
+/// Asks the system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct System;
+
+#[async_trait]
+impl Lookup for System {
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.collect())
     }
 }
 
-fn public(found: impl Iterator<Item = SocketAddr>) -> io::Result<Addrs> {
-    let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
+/// Answers with public addresses only.
+#[derive(Clone, Debug)]
+pub(super) struct PublicOnly(pub(super) Arc<dyn Lookup>);
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookup = Arc::clone(&self.0);
+        Box::pin(async move { Ok(public(lookup.lookup(name.as_str()).await?)?) })
+    }
+}
+
+fn public(found: Vec<SocketAddr>) -> io::Result<Addrs> {
+    let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
     if public.is_empty() { Err(io::Error::other(REFUSED)) } else { Ok(Box::new(public.into_iter())) }
 }
 
@@ -34,7 +54,7 @@ mod tests {
 
     fn of(list: &[&str]) -> Result<Vec<String>, String> {
         let found = list.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0));
-        public(found).map(|kept| kept.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
+        public(found.collect()).map(|kept| kept.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -47,7 +67,7 @@ mod tests {
     #[tokio::test]
     async fn localhost_is_refused() {
         let name: Name = "localhost".parse().unwrap();
-        let error = PublicOnly.resolve(name).await.err().unwrap();
+        let error = PublicOnly(Arc::new(System)).resolve(name).await.err().unwrap();
         assert_eq!(error.to_string(), REFUSED);
     }
 }

@@ -58,11 +58,12 @@ pub(super) fn wire(tenants: BTreeMap<String, Tenant>) -> Result<Wired, Unwired> 
 }
 
 fn webhook_of(webhook: schema::Webhook) -> plan::Webhook {
-    let schema::Webhook { old_secret, private, secret, url } = webhook;
+    let schema::Webhook { disable_after, old_secret, private, secret, url } = webhook;
     plan::Webhook {
         url: url.as_str().to_owned(),
         private,
         secrets: std::iter::once(secret).chain(old_secret).collect(),
+        disable_after: disable_after.as_duration(),
     }
 }
 

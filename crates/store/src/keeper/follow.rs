@@ -1,14 +1,15 @@
 //! What happens to accepted messages: outcomes, receipts, cancellation, feedback.
 
 use sms_core::store::{
-    CancelOutcome, Entry, NoticeId, NoticeOutcome, Receipted, ReceivedReceipt, Settle, Settled, Then, What,
+    CancelOutcome, Entry, NoticeId, NoticeOutcome, Receipted, ReceivedReceipt, Retelling, Settle, Settled, Then, What,
 };
-use sms_core::{MessageId, ProviderName, TenantId, UnixMs};
+use sms_core::{MessageId, Part, ProviderName, TenantId, UnixMs};
 
 use super::Keeper;
-use crate::parked::is_stale;
+use crate::parked::{ParkedId, is_stale};
+use crate::parts::{self, Parts};
 use crate::state::{State, Turn, Wait, entries};
-use crate::tables::{Failure, Stored, Tables};
+use crate::tables::{Failure, NewNotice, Stored, Tables};
 
 impl<T: Tables> Keeper<T> {
     /// Records outcomes; an attempt that is no longer open is fenced.
@@ -63,9 +64,25 @@ impl<T: Tables> Keeper<T> {
             match outcome {
                 NoticeOutcome::Done => self.tables.end_notice(*id)?,
                 NoticeOutcome::Retry { due } => self.tables.retry_notice(*id, *due)?,
+                NoticeOutcome::Shelved => self.tables.shelve_notice(*id)?,
             }
         }
         Ok(())
+    }
+
+    /// Has a tenant told once more; says of how many changes.
+    pub(crate) fn retell(&mut self, tenant: &TenantId, what: &Retelling, now: UnixMs) -> Result<u64, Failure> {
+        let id = match what {
+            Retelling::Message(id) => *id,
+            Retelling::Shelved { since, until, max } => {
+                return self.tables.unshelve_notices(tenant, (*since, *until), *max, now);
+            }
+        };
+        let state = self.tables.state(id)?.filter(|state| state.tenant == *tenant && state.status.is_told());
+        let Some(state) = state else { return Ok(0) };
+        let (message, status, at) = (state.id, state.status, state.updated);
+        self.tables.add_notice(&NewNotice { message, tenant, status, at, due: now })?;
+        Ok(1)
     }
 
     /// The message whose attempt `attempt` is open.
@@ -81,14 +98,19 @@ impl<T: Tables> Keeper<T> {
             Then::Sent { upstream_id } => Some(upstream_id.as_str()),
             Then::Again { .. } | Then::End(_) | Then::Later { .. } => None,
         };
-        let parked = self.parked.of(settle.id, &settle.attempted.provider, sent.unwrap_or_default());
+        let (provider, ids) = (&settle.attempted.provider, sent.unwrap_or_default());
+        let parked = self.parked_of(settle.id, provider, ids);
         if sent.is_some() {
             turn.settle(settle);
+            if let Some(ids) = parts::ids(ids) {
+                self.tables.add_parts(settle.id, provider, &ids)?;
+            }
         }
         for id in parked {
             self.tables.unpark(id)?;
             if let Some(received) = self.parked.remove(id).filter(|received| !is_stale(received, settle.at)) {
-                turn.receipt(&received);
+                let part = parts::place(ids, &received.receipt.upstream_id);
+                self.take_receipt(&mut turn, &received, part)?;
             }
         }
         // Only now: a parked receipt may have forbidden the next attempt.
@@ -99,31 +121,70 @@ impl<T: Tables> Keeper<T> {
 
     fn receipt_one(&mut self, received: &ReceivedReceipt) -> Result<Receipted, Failure> {
         match self.addressee(received)? {
-            Some(state) => {
+            Some((state, part)) => {
                 let mut turn = Turn::of(state);
-                turn.receipt(received);
+                self.take_receipt(&mut turn, received, part)?;
                 self.finish(&turn).map(Receipted::Matched)
             }
             None => self.park(received).map(|()| Receipted::Parked),
         }
     }
 
-    /// The message a receipt speaks of: by our id where the provider was ever given it, else by the provider's.
-    fn addressee(&mut self, received: &ReceivedReceipt) -> Result<Option<State>, Failure> {
+    /// What the receipt of a part says about the message is what is known of all its parts.
+    fn take_receipt(
+        &mut self,
+        turn: &mut Turn,
+        received: &ReceivedReceipt,
+        told: Option<Part>,
+    ) -> Result<(), Failure> {
+        let receipt = &received.receipt;
+        let Some(part) = receipt.part.or(told).filter(|part| part.of > 1) else {
+            turn.receipt(received);
+            return Ok(());
+        };
+        let mut log = self.tables.log(&turn.before)?;
+        log.extend_from_slice(&turn.lines);
+        let mut parts = Parts::of(&entries(&log).unwrap_or_default(), &received.provider);
+        let news = parts.learn(part, &receipt.state);
+        turn.part_receipt(received, part.number, news, parts.whole(part.of));
+        Ok(())
+    }
+
+    /// The message a receipt speaks of, and the part: by our id where the provider was ever given it, else by the
+    /// provider's.
+    fn addressee(&mut self, received: &ReceivedReceipt) -> Result<Option<(State, Option<Part>)>, Failure> {
         let (receipt, provider) = (&received.receipt, &received.provider);
+        let upstream_id = Some(receipt.upstream_id.as_str()).filter(|id| (1..=UPSTREAM_ID_MAX).contains(&id.len()));
         if let Some(id) = receipt.message
             && let Some(state) = self.tables.state(id)?
             && self.was_tried(&state, provider)?
         {
-            return Ok(Some(state));
+            let in_parts = state.upstream_id.as_deref().is_some_and(|ids| parts::ids(ids).is_some());
+            let part = match upstream_id.filter(|_| in_parts) {
+                Some(upstream_id) => self.tables.part(upstream_id, provider)?,
+                None => None,
+            };
+            return Ok(Some((state, part.map(|(_, part)| part))));
         }
-        if receipt.upstream_id.is_empty() || receipt.upstream_id.len() > UPSTREAM_ID_MAX {
-            return Ok(None);
-        }
-        match self.tables.by_upstream(&receipt.upstream_id, provider)? {
-            Some(id) => self.tables.state(id),
-            None => Ok(None),
-        }
+        let Some(upstream_id) = upstream_id else { return Ok(None) };
+        let (id, part) = match self.tables.by_upstream(upstream_id, provider)? {
+            Some(id) => (id, None),
+            None => match self.tables.part(upstream_id, provider)? {
+                Some((id, part)) => (id, Some(part)),
+                None => return Ok(None),
+            },
+        };
+        Ok(self.tables.state(id)?.map(|state| (state, part)))
+    }
+
+    /// The parked receipts of `provider` that speak of this message or of one of its parts, oldest first.
+    fn parked_of(&self, message: MessageId, provider: &ProviderName, ids: &str) -> Vec<ParkedId> {
+        let Some(each) = parts::ids(ids) else { return self.parked.of(message, provider, ids) };
+        let mut found: Vec<ParkedId> =
+            each.iter().flat_map(|id| self.parked.of(message, provider, id)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     fn was_tried(&mut self, state: &State, provider: &ProviderName) -> Result<bool, Failure> {

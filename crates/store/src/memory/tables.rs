@@ -1,14 +1,16 @@
 //! Rows in maps. No transaction fails here, so nothing is taken back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sms_core::store::{Filter, NoticeId, ReceivedReceipt};
-use sms_core::{MessageId, ProviderName, Status, UnixMs};
+use sms_core::store::{Endpoint, Filter, NoticeId, NoticeWant, ReceivedReceipt};
+use sms_core::{MessageId, Part, ProviderName, Status, TenantId, UnixMs};
 
 use crate::key::Hash16;
 use crate::parked::ParkedId;
 use crate::state::{State, Turn, Wait};
-use crate::tables::{Failure, Kept, Payload, Sealed, Stored, Tables, first_id, passes, span};
+use crate::tables::{
+    Failure, Kept, NewNotice, Payload, SHELVED, Sealed, Stored, Tables, first_id, passes, span,
+};
 
 /// Everything the memory store keeps.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub(crate) struct MemoryTables {
     upstream: HashMap<(String, ProviderName), MessageId>,
     answers: HashMap<Hash16, Kept>,
     notices: BTreeMap<NoticeId, Telling>,
+    endpoints: BTreeMap<TenantId, Endpoint>,
+    parts: HashMap<(String, ProviderName), (MessageId, Part)>,
     /// Of parked receipts and notices.
     last_id: i64,
 }
@@ -30,9 +34,10 @@ struct Row {
 }
 
 /// A notice without its message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Telling {
     pub(crate) message: MessageId,
+    pub(crate) tenant: TenantId,
     pub(crate) status: Status,
     pub(crate) at: UnixMs,
     pub(crate) due: UnixMs,
@@ -53,13 +58,23 @@ impl MemoryTables {
         (page, found.next().is_some())
     }
 
-    /// Up to `max` notices that are due, in order.
-    pub(crate) fn due_notices(&self, now: UnixMs, max: usize) -> Vec<(NoticeId, Telling)> {
+    /// One tenant's notices that are due, in order.
+    pub(crate) fn due_notices(&self, want: &NoticeWant, now: UnixMs) -> Vec<(NoticeId, Telling)> {
+        let is_due = |telling: &Telling| telling.tenant == want.tenant && telling.due <= now && telling.due != SHELVED;
         let mut due: Vec<_> =
-            self.notices.iter().filter(|(_, telling)| telling.due <= now).map(|(id, t)| (*id, *t)).collect();
+            self.notices.iter().filter(|(_, telling)| is_due(telling)).map(|(id, t)| (*id, t.clone())).collect();
         due.sort_by_key(|(id, telling)| (telling.due, *id));
-        due.truncate(max);
+        due.truncate(want.max);
         due
+    }
+
+    /// Tenants with notices that are not shelved.
+    pub(crate) fn notice_tenants(&self) -> BTreeSet<TenantId> {
+        self.notices.values().filter(|telling| telling.due != SHELVED).map(|telling| telling.tenant.clone()).collect()
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints.values().cloned().collect()
     }
 
     /// Every open attempt.
@@ -141,6 +156,18 @@ impl Tables for MemoryTables {
         Ok(self.upstream.get(&(upstream_id.to_owned(), provider.clone())).copied())
     }
 
+    fn add_parts(&mut self, message: MessageId, provider: &ProviderName, ids: &[&str]) -> Result<(), Failure> {
+        let of = u16::try_from(ids.len()).unwrap_or(u16::MAX);
+        for (id, number) in ids.iter().zip(1..) {
+            self.parts.insert(((*id).to_owned(), provider.clone()), (message, Part { number, of }));
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, upstream_id: &str, provider: &ProviderName) -> Result<Option<(MessageId, Part)>, Failure> {
+        Ok(self.parts.get(&(upstream_id.to_owned(), provider.clone())).copied())
+    }
+
     fn replay(&mut self, key: &Hash16) -> Result<Option<Kept>, Failure> {
         Ok(self.answers.get(key).cloned())
     }
@@ -162,9 +189,10 @@ impl Tables for MemoryTables {
         Ok(())
     }
 
-    fn add_notice(&mut self, message: MessageId, status: Status, at: UnixMs) -> Result<(), Failure> {
+    fn add_notice(&mut self, notice: &NewNotice<'_>) -> Result<(), Failure> {
         let id = NoticeId(self.next_id());
-        self.notices.insert(id, Telling { message, status, at, due: at, attempt: 0 });
+        let NewNotice { message, tenant, status, at, due } = *notice;
+        self.notices.insert(id, Telling { message, tenant: tenant.clone(), status, at, due, attempt: 0 });
         Ok(())
     }
 
@@ -174,10 +202,40 @@ impl Tables for MemoryTables {
     }
 
     fn retry_notice(&mut self, id: NoticeId, due: UnixMs) -> Result<(), Failure> {
-        if let Some(telling) = self.notices.get_mut(&id) {
+        if let Some(telling) = self.notices.get_mut(&id).filter(|telling| telling.due != SHELVED) {
             telling.due = due;
             telling.attempt = telling.attempt.saturating_add(1);
         }
+        Ok(())
+    }
+
+    fn shelve_notice(&mut self, id: NoticeId) -> Result<(), Failure> {
+        if let Some(telling) = self.notices.get_mut(&id) {
+            telling.due = SHELVED;
+        }
+        Ok(())
+    }
+
+    fn unshelve_notices(
+        &mut self,
+        tenant: &TenantId,
+        (since, until): (UnixMs, UnixMs),
+        max: usize,
+        now: UnixMs,
+    ) -> Result<u64, Failure> {
+        let shelved = self.notices.values_mut().filter(|telling| {
+            telling.tenant == *tenant && telling.due == SHELVED && (since..until).contains(&telling.at)
+        });
+        let mut due = 0;
+        for telling in shelved.take(max) {
+            (telling.due, telling.attempt) = (now, 0);
+            due += 1;
+        }
+        Ok(due)
+    }
+
+    fn set_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), Failure> {
+        self.endpoints.insert(endpoint.tenant.clone(), endpoint.clone());
         Ok(())
     }
 
@@ -189,6 +247,7 @@ impl Tables for MemoryTables {
         }
         self.upstream.retain(|_, id| !old.contains(id));
         self.notices.retain(|_, telling| !old.contains(&telling.message));
+        self.parts.retain(|_, (id, _)| !old.contains(id));
         Ok(old.len() as u64)
     }
 

@@ -1,107 +1,46 @@
 //! Opening a file: whose it is, whether it is ours, what it must become, and what it holds in memory's place.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use sms_core::store::ReceivedReceipt;
-use sms_core::{ProviderName, Receipt, UnixMs};
+use sms_core::{Part, ProviderName, Receipt, UnixMs};
 
 use super::charges::charges;
+use super::check::{self, Checked, is_empty};
 use super::checkpoint::Checkpointer;
+use super::error::{OpenError, io, sqlite};
+use super::mark::Mark;
 use super::rows::{self, Names, state_columns};
 use super::schema;
-use super::tables::SqliteTables;
-use super::wal;
+use super::tables::{Companions, SqliteTables};
 use crate::keeper::{Keeper, job};
 use crate::key::Keys;
 use crate::state::Wait;
 
-/// Why a store did not open. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file is broken or not one of ours.
-    #[error(
-        "`{}` is damaged or not a gateway database ({detail}): restore a backup, or move the file aside and try \
-         `sqlite3 FILE .recover | sqlite3 NEW`",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What `SQLite` says.
-        detail: String,
-    },
-    /// The log of the latest commits is broken in its midst.
-    #[error(
-        "`{}` is damaged at byte {offset}, and commits stand behind it: restore it from a backup together with the \
-         database, or give up everything since with `truncate -s {offset} FILE`",
-        path.display()
-    )]
-    DamagedLog {
-        /// The log's file.
-        path: PathBuf,
-        /// Where the part that can be read ends.
-        offset: u64,
-    },
-    /// The file cannot be read or written.
-    #[error("`{}` cannot be opened: {detail}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        detail: String,
-    },
-    /// Another process uses the file.
-    #[error(
-        "`{}` is in use by another process, which holds `{}`: stop it, or give this one its own `store.url`",
-        path.display(), lock.display()
-    )]
-    Locked {
-        /// The file.
-        path: PathBuf,
-        /// The locked file beside it.
-        lock: PathBuf,
-    },
-    /// A newer version wrote the file.
-    #[error(
-        "`{}` was written by a newer version (schema {found}, this one knows {known}): start that version, or restore a \
-         backup from before the upgrade",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The file was written with another key.
-    #[error("`{}` was written with another key: set `store.key` to the key it was created with", path.display())]
-    WrongKey {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// A file that nobody else uses: checked, migrated and read in.
 pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<SqliteTables>, OpenError> {
     let lock = lock(path)?;
-    check_files(path)?;
+    let Checked { sums, paths, adopts } = check::files(path, keys)?;
     touch(path).map_err(|error| io(path, &error))?;
-    let connection = connect(path).map_err(|error| sqlite(path, &error))?;
+    let connect = || connect(path).map_err(|error| sqlite(path, &error));
+    let connection = connect()?;
     claim(&connection, path)?;
     check_key(&connection, keys)
         .map_err(|error| sqlite(path, &error))?
         .then_some(())
         .ok_or_else(|| OpenError::WrongKey { path: path.to_owned() })?;
-    let other = connect(path).map_err(|error| sqlite(path, &error))?;
-    let checkpointer = Checkpointer::start(other).map_err(|error| io(path, &error))?;
-    let tables = SqliteTables::new(connection, checkpointer, lock).map_err(|error| sqlite(path, &error))?;
+    if adopts {
+        check::rows(&connection, keys, &paths)?;
+    }
+    let mark = Mark::open(&paths.sums, &paths.log, keys).map_err(|error| io(&paths.sums, &error))?;
+    let checkpointer = Checkpointer::start(connect()?, connect()?, sums).map_err(|error| io(path, &error))?;
+    let companions = Companions { checkpointer, mark, _lock: lock };
+    let tables = SqliteTables::new(connection, companions).map_err(|error| sqlite(path, &error))?;
     let mut keeper = Keeper::new(tables, Arc::clone(keys));
     restore(&mut keeper, now).map_err(|error| sqlite(path, &error))?;
     Ok(keeper)
@@ -132,58 +71,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Before `SQLite` opens them, forgets what it cannot read, and fills up what is missing.
-fn check_files(path: &Path) -> Result<(), OpenError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
-    match wal::damage(&log) {
-        Ok(None) => {}
-        Ok(Some(offset)) => return Err(OpenError::DamagedLog { path: log, offset }),
-        Err(error) => return Err(io(&log, &error)),
-    }
-    let damaged = |detail: String| Err(OpenError::Damaged { path: path.to_owned(), detail });
-    // A log that was not carried over completely may hold missing pages, but never the first one.
-    match (is_empty(&log), is_empty(path)) {
-        (false, true) => damaged(format!("it is gone or empty, but `{}` holds commits", log.display())),
-        (false, false) => Ok(()),
-        (true, _) => match missing_bytes(path).map_err(|error| io(path, &error))? {
-            0 => Ok(()),
-            missing => damaged(format!("its last {missing} bytes are missing")),
-        },
-    }
-}
-
-/// Also when it is not there.
-fn is_empty(path: &Path) -> bool {
-    std::fs::metadata(path).map_or(true, |file| file.len() == 0)
-}
-
-/// How much shorter the file is than its own head says.
-fn missing_bytes(path: &Path) -> std::io::Result<u64> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        opened => opened?,
-    };
-    let mut head = [0; 32];
-    match file.read_exact(&mut head) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0), // none of ours, or new
-        read => read?,
-    }
-    let [.., page_high, page_low, _, _, _, _, _, _, _, _, _, _, a, b, c, d] = head;
-    let page = match u16::from_be_bytes([page_high, page_low]) {
-        1 => 65_536, // does not fit
-        page => u64::from(page),
-    };
-    Ok((page * u64::from(u32::from_be_bytes([a, b, c, d]))).saturating_sub(file.metadata()?.len()))
-}
-
 /// Makes the database's file, readable by its owner only; `SQLite` gives its companions the same rights.
 fn touch(path: &Path) -> std::io::Result<()> {
     private(path).map(drop)
 }
 
-fn private(path: &Path) -> std::io::Result<File> {
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -206,6 +99,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -8000;",
     )?;
+    // The last connection would carry the log over by itself, past the sums, and also after a failed fsync.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
@@ -266,7 +161,7 @@ fn restore(keeper: &mut Keeper<SqliteTables>, now: UnixMs) -> rusqlite::Result<(
     }
     keeper.queue.commit();
 
-    let sql = "SELECT row, provider, message, upstream_id, state, code, their_time, at FROM parked ORDER BY row";
+    let sql = "SELECT row, provider, message, upstream_id, state, code, their_time, at, part, parts FROM parked ORDER BY row";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -283,21 +178,9 @@ fn parked(row: &rusqlite::Row<'_>) -> rusqlite::Result<ReceivedReceipt> {
         state: rows::delivery(row.get_ref(4)?.as_str()?)?,
         provider_code: row.get(5)?,
         at: row.get::<_, Option<i64>>(6)?.map(UnixMs::new),
+        part: row.get::<_, Option<u16>>(8)?.zip(row.get(9)?).map(|(number, of)| Part { number, of }),
     };
     Ok(ReceivedReceipt { provider: ProviderName::new(row.get_ref(1)?.as_str()?), receipt, at: rows::at(row, 7)? })
-}
-
-fn io(path: &Path, error: &std::io::Error) -> OpenError {
-    OpenError::Io { path: path.to_owned(), detail: error.to_string() }
-}
-
-pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> OpenError {
-    let (path, detail) = (path.to_owned(), error.to_string());
-    match error.sqlite_error_code() {
-        // Without a code the file has content that we never write.
-        None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, detail },
-        Some(_) => OpenError::Io { path, detail },
-    }
 }
 
 /// Marks a file as ours: "SMSG".

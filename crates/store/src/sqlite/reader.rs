@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
-use sms_core::store::{Filter, Notice, NoticeId, Page, StoreError};
-use sms_core::{Status, UnixMs};
+use sms_core::store::{Filter, Page, StoreError};
 use tokio::sync::Semaphore;
 
 use super::rows::{self, Names, STORED_LEN, state_columns, stored_columns};
@@ -89,31 +88,6 @@ pub(super) fn search(connection: &Connection, keys: &Keys, filter: &Filter) -> R
         }
     }
     Ok(page)
-}
-
-/// Notices that are due, with their messages.
-pub(super) fn notices(connection: &Connection, keys: &Keys, now: UnixMs, max: usize) -> Result<Vec<Notice>, Failure> {
-    let sql = concat!(
-        "SELECT ",
-        stored_columns!(),
-        ", n.row, n.status, n.at, n.attempt FROM notice n JOIN message m ON m.id = n.message \
-         WHERE n.due <= ?1 ORDER BY n.due, n.row LIMIT ?2"
-    );
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![now.get(), i64::try_from(max).unwrap_or(i64::MAX)])?;
-    let (mut notices, mut names) = (Vec::new(), Names::default());
-    while let Some(row) = rows.next()? {
-        let status = row.get_ref(STORED_LEN + 1)?.as_str().map_err(rusqlite::Error::from)?;
-        let Ok(record) = read::record(keys, rows::stored(row, &mut names)?) else { continue };
-        notices.push(Notice {
-            id: NoticeId(row.get(STORED_LEN)?),
-            record,
-            status: Status::parse(status).ok_or_else(|| rows::unreadable("status"))?,
-            at: rows::at(row, STORED_LEN + 2)?,
-            attempt: row.get(STORED_LEN + 3)?,
-        });
-    }
-    Ok(notices)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

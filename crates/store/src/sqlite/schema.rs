@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// Version of a file that this build writes: the number of steps.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 3;
 
 /// Brings a file of version `from` to [`VERSION`], each step in a transaction of its own.
 pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()> {
@@ -13,7 +13,7 @@ pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()
     Ok(())
 }
 
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 3] = [FIRST, TOLD_BY_TENANT, SUMS];
 
 /// `message` has hot small columns first and a numbered row, so that its other B-trees carry a short number and a row
 /// stays in one page. `wait` is null when nothing is pending, -1 while an attempt is open, else the due time; its index
@@ -79,6 +79,47 @@ CREATE TABLE notice (
 CREATE INDEX notice_due ON notice (due);
 ";
 
+/// Notices are found by tenant, so that one tenant's cannot stand in front of another's. A provider may name the parts
+/// of a message; endpoints are remembered.
+const TOLD_BY_TENANT: &str = "
+ALTER TABLE notice RENAME TO old_notice;
+DROP INDEX notice_due;
+CREATE TABLE notice (
+    row INTEGER PRIMARY KEY,
+    message BLOB NOT NULL,
+    tenant TEXT NOT NULL,
+    status TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    attempt INTEGER NOT NULL
+);
+INSERT INTO notice SELECT n.row, n.message, m.tenant, n.status, n.at, n.due, n.attempt
+    FROM old_notice n JOIN message m ON m.id = n.message;
+DROP TABLE old_notice;
+CREATE INDEX notice_due ON notice (tenant, due);
+CREATE TABLE endpoint (
+    tenant TEXT PRIMARY KEY,
+    url BLOB NOT NULL,
+    failing INTEGER,
+    disabled INTEGER,
+    why TEXT
+) WITHOUT ROWID;
+CREATE TABLE part (
+    row INTEGER PRIMARY KEY,
+    upstream_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    message BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    parts INTEGER NOT NULL
+);
+CREATE INDEX part_upstream ON part (upstream_id, provider);
+ALTER TABLE parked ADD COLUMN part INTEGER;
+ALTER TABLE parked ADD COLUMN parts INTEGER;
+";
+
+/// Nothing but a new number: older versions would change pages past their sums, so they must refuse the file.
+const SUMS: &str = "";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +131,25 @@ mod tests {
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, VERSION);
         migrate(&connection, version).unwrap();
+    }
+
+    #[test]
+    fn notices_of_the_first_version_get_their_tenants() {
+        let connection = Connection::open_in_memory().unwrap();
+        let first = format!("{FIRST} PRAGMA user_version = 1;");
+        connection.execute_batch(&first).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO message (id, tenant, country, created, expires, notify, status, updated, lane, attempt, \
+                 copies, key_id, to_hash, details_sealed, log) \
+                 VALUES (x'01', 'acme', 'CH', 1, 2, 1, 'sent', 1, 'mitto', 1, 1, 1, x'00', x'00', ''); \
+                 INSERT INTO notice (message, status, at, due, attempt) VALUES (x'01', 'sent', 5, 7, 3);",
+            )
+            .unwrap();
+        migrate(&connection, 1).unwrap();
+        let told: (String, i64, i64) = connection
+            .query_row("SELECT tenant, due, attempt FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap();
+        assert_eq!(told, ("acme".to_owned(), 7, 3));
     }
 }

@@ -3,17 +3,19 @@
 use std::fs::File;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sms_core::store::{NoticeId, ReceivedReceipt};
-use sms_core::{MessageId, ProviderName, Status, UnixMs};
+use sms_core::store::{Endpoint, NoticeId, ReceivedReceipt};
+use sms_core::{MessageId, Part, ProviderName, TenantId, UnixMs};
 
 use super::charges::charge_blob;
-use super::checkpoint::{Checkpointer, Duty, checkpoint, frames};
+use super::checkpoint::{Checkpointer, Duty, frames};
+use super::mark::Mark;
+use super::notices::{self, Notices};
 use super::rows::{self, Names, state_columns, stored_columns};
 use super::writer::Upkeep;
 use crate::key::Hash16;
 use crate::parked::ParkedId;
 use crate::state::{State, Turn};
-use crate::tables::{Failure, Kept, Payload, Sealed, Stored, Tables, first_id};
+use crate::tables::{Failure, Kept, NewNotice, Payload, Sealed, Stored, Tables, first_id};
 
 /// The writer's connection and what it remembers of the file.
 #[derive(Debug)]
@@ -22,36 +24,39 @@ pub(super) struct SqliteTables {
     names: Names,
     /// `UPDATE` by what changes: touching a column costs its indexes.
     updates: [String; 8],
-    next_notice: i64,
-    /// Notices in the file; taken back by a rollback through `notices_committed`.
-    notices: u64,
-    notices_committed: u64,
+    notices: Notices,
     /// How far the slow round through each table has come.
     rounds: [i64; 2],
     /// Commits since the length of the log was looked at.
     commits: u32,
-    checkpointer: Checkpointer,
-    /// Keeps other processes out; released after the connection, so it stands last.
-    _lock: File,
+    /// The log's length, in pages.
+    frames: i64,
+    /// After the connection: the files are released last.
+    companions: Companions,
+}
+
+/// What goes with the connection.
+#[derive(Debug)]
+pub(super) struct Companions {
+    pub(super) checkpointer: Checkpointer,
+    pub(super) mark: Mark,
+    /// Keeps other processes out.
+    pub(super) _lock: File,
 }
 
 impl SqliteTables {
-    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: File) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: Connection, companions: Companions) -> rusqlite::Result<Self> {
         connection.set_prepared_statement_cache_capacity(64);
-        let (newest, notices): (Option<i64>, i64) =
-            connection.query_row("SELECT max(row), count(*) FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let notices = notices.unsigned_abs();
+        let notices = Notices::open(&connection)?;
         Ok(Self {
             connection,
             names: Names::default(),
             updates: std::array::from_fn(update_sql),
-            next_notice: newest.unwrap_or(0) + 1,
             notices,
-            notices_committed: notices,
             rounds: [0; 2],
             commits: 0,
-            checkpointer,
-            _lock: lock,
+            frames: 0,
+            companions,
         })
     }
 
@@ -130,12 +135,14 @@ impl Tables for SqliteTables {
 
     fn commit(&mut self) -> Result<(), Failure> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.notices_committed = self.notices;
+        self.frames = frames(&self.connection).unwrap_or(self.frames); // the commit is durable whatever this says
+        self.companions.mark.committed(self.frames);
+        self.notices.counts.commit();
         Ok(())
     }
 
     fn rollback(&mut self) {
-        self.notices = self.notices_committed;
+        self.notices.counts.rollback();
         if !self.connection.is_autocommit() {
             // A failure here leaves the transaction open: the next BEGIN fails and says so.
             drop(self.connection.execute_batch("ROLLBACK"));
@@ -225,6 +232,25 @@ impl Tables for SqliteTables {
         Ok(statement.query_row([upstream_id, provider.as_str()], |row| rows::id(row, 0)).optional()?)
     }
 
+    fn add_parts(&mut self, message: MessageId, provider: &ProviderName, ids: &[&str]) -> Result<(), Failure> {
+        let sql = "INSERT INTO part (upstream_id, provider, message, number, parts) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for (id, number) in ids.iter().zip(1_i64..) {
+            statement.execute(params![id, provider.as_str(), message.as_bytes(), number, limit(ids.len())])?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, upstream_id: &str, provider: &ProviderName) -> Result<Option<(MessageId, Part)>, Failure> {
+        let sql = "SELECT message, number, parts FROM part WHERE upstream_id = ?1 AND provider = ?2 \
+            ORDER BY row DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let part = statement.query_row([upstream_id, provider.as_str()], |row| {
+            Ok((rows::id(row, 0)?, Part { number: row.get(1)?, of: row.get(2)? }))
+        });
+        Ok(part.optional()?)
+    }
+
     fn replay(&mut self, key: &Hash16) -> Result<Option<Kept>, Failure> {
         Ok(replay(&self.connection, key)?)
     }
@@ -246,8 +272,8 @@ impl Tables for SqliteTables {
     }
 
     fn park(&mut self, received: &ReceivedReceipt) -> Result<ParkedId, Failure> {
-        let sql = "INSERT INTO parked (provider, message, upstream_id, state, code, their_time, at) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO parked (provider, message, upstream_id, state, code, their_time, at, part, parts) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let receipt = &received.receipt;
         self.connection.prepare_cached(sql)?.execute(params![
             received.provider.as_str(),
@@ -257,6 +283,8 @@ impl Tables for SqliteTables {
             receipt.provider_code,
             receipt.at.map(UnixMs::get),
             received.at.get(),
+            receipt.part.map(|part| part.number),
+            receipt.part.map(|part| part.of),
         ])?;
         Ok(self.connection.last_insert_rowid())
     }
@@ -266,35 +294,43 @@ impl Tables for SqliteTables {
         Ok(())
     }
 
-    fn add_notice(&mut self, message: MessageId, status: Status, at: UnixMs) -> Result<(), Failure> {
-        let sql = "INSERT INTO notice (row, message, status, at, due, attempt) VALUES (?1, ?2, ?3, ?4, ?4, 0)";
-        let values = params![self.next_notice, message.as_bytes(), status.as_str(), at.get()];
-        self.connection.prepare_cached(sql)?.execute(values)?;
-        self.next_notice += 1;
-        self.notices += 1;
-        Ok(())
+    fn add_notice(&mut self, notice: &NewNotice<'_>) -> Result<(), Failure> {
+        Ok(self.notices.add(&self.connection, notice)?)
     }
 
     fn end_notice(&mut self, id: NoticeId) -> Result<(), Failure> {
-        let gone = self.connection.prepare_cached("DELETE FROM notice WHERE row = ?1")?.execute([id.0])?;
-        self.notices = self.notices.saturating_sub(gone as u64);
-        Ok(())
+        Ok(self.notices.end(&self.connection, id)?)
     }
 
     fn retry_notice(&mut self, id: NoticeId, due: UnixMs) -> Result<(), Failure> {
-        let sql = "UPDATE notice SET due = ?2, attempt = min(attempt + 1, 65535) WHERE row = ?1";
-        self.connection.prepare_cached(sql)?.execute(params![id.0, due.get()])?;
-        Ok(())
+        Ok(self.notices.retry(&self.connection, id, due)?)
+    }
+
+    fn shelve_notice(&mut self, id: NoticeId) -> Result<(), Failure> {
+        Ok(self.notices.shelve(&self.connection, id)?)
+    }
+
+    fn unshelve_notices(
+        &mut self,
+        tenant: &TenantId,
+        span: (UnixMs, UnixMs),
+        max: usize,
+        now: UnixMs,
+    ) -> Result<u64, Failure> {
+        Ok(self.notices.unshelve(&self.connection, tenant, span, (limit(max), now))?)
+    }
+
+    fn set_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), Failure> {
+        Ok(notices::set_endpoint(&self.connection, endpoint)?)
     }
 
     fn purge_messages(&mut self, before: UnixMs, budget: usize) -> Result<u64, Failure> {
         let sql = "DELETE FROM message WHERE row IN \
             (SELECT row FROM message WHERE id < ?1 AND wait IS NULL ORDER BY id LIMIT ?2)";
         let gone = self.connection.prepare_cached(sql)?.execute(params![first_id(before).as_bytes(), limit(budget)])?;
-        // A notice is never older than its message; younger ones of forgotten messages are never read.
-        let sql = "DELETE FROM notice WHERE row IN (SELECT row FROM notice ORDER BY row LIMIT ?2) AND at < ?1";
-        let notices = self.connection.prepare_cached(sql)?.execute(params![before.get(), limit(budget)])?;
-        self.notices = self.notices.saturating_sub(notices as u64);
+        self.notices.purge(&self.connection, before, limit(budget))?;
+        let sql = "DELETE FROM part WHERE row IN (SELECT row FROM part ORDER BY row LIMIT ?2) AND message < ?1";
+        self.connection.prepare_cached(sql)?.execute(params![first_id(before).as_bytes(), limit(budget)])?;
         Ok(gone as u64)
     }
 
@@ -335,8 +371,8 @@ impl Tables for SqliteTables {
 }
 
 impl Upkeep for SqliteTables {
-    fn has_notices(&self) -> bool {
-        self.notices > 0
+    fn notice_tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.notices.counts.tenants()
     }
 
     /// Carries a long log over into the database.
@@ -345,10 +381,20 @@ impl Upkeep for SqliteTables {
         if !self.commits.is_multiple_of(LOOK_EVERY) {
             return Ok(());
         }
-        match self.checkpointer.duty(frames(&self.connection)?)? {
-            Duty::Finish => Ok(checkpoint(&self.connection)?),
+        self.companions.mark.verdict()?;
+        match self.companions.checkpointer.duty(self.frames)? {
+            Duty::Finish => self.companions.checkpointer.finish(&self.connection),
             Duty::Leave => Ok(()),
         }
+    }
+
+    /// Carries everything over, so that the database's file stands alone.
+    fn close(&mut self) -> Result<(), Failure> {
+        if self.companions.checkpointer.close(&self.connection)? {
+            self.companions.mark.clear()?;
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(())
     }
 }
 

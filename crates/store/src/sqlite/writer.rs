@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use sms_core::store::StoreError;
-use sms_core::{Clock, MessageId, ProviderName, UnixMs};
+use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -42,15 +42,19 @@ pub(super) struct Glance {
     pub(super) sending: u64,
     /// When the oldest message without an attempt was accepted.
     pub(super) oldest_queued: Option<UnixMs>,
-    pub(super) has_notices: bool,
+    /// The tenants that are still to be told of something.
+    pub(super) notice_tenants: Vec<TenantId>,
 }
 
 /// Rows that can also say what a glance needs and keep their file in order.
 pub(super) trait Upkeep: Tables + Send + 'static {
-    fn has_notices(&self) -> bool;
+    fn notice_tenants(&self) -> impl Iterator<Item = &TenantId>;
 
     /// Runs between commits, after the answers. A failure is as grave as that of a commit.
     fn upkeep(&mut self) -> Result<(), Failure>;
+
+    /// Runs last, unless writing has stopped: leaves the file in order.
+    fn close(&mut self) -> Result<(), Failure>;
 }
 
 /// A result with the attempts that it opens: they belong to whoever reads it, or to nobody.
@@ -160,6 +164,11 @@ impl<T: Upkeep> Loop<T> {
             self.release_abandoned();
             self.commit(&mut batch);
             if let Some(answer) = closing {
+                if self.broken.is_none()
+                    && let Err(failure) = self.keeper.tables.close()
+                {
+                    self.note(&failure);
+                }
                 drop(self); // releases the file before the answer
                 answer.send(()).ok(); // nobody has to wait for it
                 return;
@@ -239,7 +248,8 @@ impl Shared {
         glance.lanes.extend(queue.lanes().map(|(lane, due)| (lane.clone(), due)));
         glance.expiry = queue.next_expiry();
         (glance.queued, glance.sending, glance.oldest_queued) = queue.gauges();
-        glance.has_notices = keeper.tables.has_notices();
+        glance.notice_tenants.clear();
+        glance.notice_tenants.extend(keeper.tables.notice_tenants().cloned());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which providers of a rule can take a message, and in which order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sms_core::{Capabilities, Channel, Encoding, MessageId, UnixMs};
 
@@ -200,7 +201,12 @@ fn greatest_weights_and_dice_do_not_overflow() {
 fn the_stored_message_carries_what_was_decided() {
     let mut plan = plan();
     let mut acme = tenant("acme");
-    acme.webhook = Some(Webhook { url: "https://a.example".to_owned(), private: false, secrets: Vec::new() });
+    acme.webhook = Some(Webhook {
+        url: "https://a.example".to_owned(),
+        private: false,
+        secrets: Vec::new(),
+        disable_after: Duration::from_hours(120),
+    });
     plan.tenants.insert(acme.id.clone(), acme.into());
     let request = SendRequest {
         client_id: Some("web".to_owned()),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use sha2::{Digest as _, Sha256};
-use sms_core::options::deserialize_guarded;
+use sms_core::options::{Span, deserialize_guarded};
 use sms_core::{Country, Secret, Sender};
 
 use super::json;
@@ -49,6 +49,10 @@ pub struct Tenant {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
+    /// It is called no more when no call succeeded for so long; `POST /admin/v1/webhooks/TENANT/enable` calls it again.
+    #[serde(default = "disable_after")]
+    #[schemars(with = "json::SpanText")]
+    pub disable_after: Span,
     /// The secret before the last rotation: signatures with both are sent while it stands here.
     #[serde(default)]
     #[schemars(with = "Option<json::SecretTable>")]
@@ -63,6 +67,10 @@ pub struct Webhook {
     /// Where to.
     #[schemars(with = "json::UrlText")]
     pub url: WebhookUrl,
+}
+
+fn disable_after() -> Span {
+    Span::from_secs(5 * 86_400)
 }
 
 /// What Auth0's passwordless gateway signs its tokens with.

@@ -182,10 +182,11 @@ fn event(entry: &Entry) -> Event {
             ("attempt_started", GATEWAY, format!("attempt {attempt} with {provider}"))
         }
         What::Outcome(attempted) => ("attempt_ended", attempted.provider.as_str(), ended(attempted)),
-        What::Receipt { provider, state, code, their_time } => {
+        What::Receipt { provider, state, code, their_time, part } => {
             let code = code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
             let time = their_time.map(|at| format!(", at {at} by their clock")).unwrap_or_default();
-            ("receipt", provider.as_str(), format!("{state}{code}{time}"))
+            let part = part.map(|part| format!(" (part {part})")).unwrap_or_default();
+            ("receipt", provider.as_str(), format!("{state}{part}{code}{time}"))
         }
         What::Status(status) => ("status", GATEWAY, status.as_str().to_owned()),
         What::Waiting { lane, until } => ("waiting", GATEWAY, format!("next with {lane}, not before {until}")),
@@ -260,7 +261,7 @@ mod tests {
             (5, What::Intent { attempt: 1, provider: mock.clone() }),
             (17, What::Outcome(attempted)),
             (17, What::Waiting { lane: mock.clone(), until: at(1_000) }),
-            (30, What::Receipt { provider: mock.clone(), state: "delivered".to_owned(), code: None, their_time: None }),
+            (30, What::Receipt { provider: mock.clone(), state: "delivered".to_owned(), code: None, their_time: None, part: None }),
             (30, What::Status(Status::Delivered)),
         ];
         Record {
