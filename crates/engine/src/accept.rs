@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sms_core::store::{Admit, Idempotency, Leased, Replay, Verdict};
-use sms_core::{LimitId, MessageId, ProviderName, TenantId};
+use sms_core::{Country, LimitId, MessageId, ProviderName, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::blocked;
-use crate::dispatch::{Lane, Permit, work};
+use crate::dispatch::{Gate, Lane, Permit, work};
 use crate::refusal::{Code, Problem, Refusal};
 use crate::request::{Acceptance, Submitted};
 use crate::route::{Routed, limit_refusal};
@@ -137,11 +137,12 @@ fn prepare(core: &Core, running: &Running, routed: Routed, terms: &Terms) -> Pre
     let created = core.clock.now();
     let id = MessageId::new(created, core.id_entropy());
     let charges = routed.charges(&running.plan);
-    let lane_of = |name| running.lanes.get(name).cloned();
-    // A provider known to be down is passed over; when all are, the first one's breaker decides.
-    let usable = routed.candidates().iter().filter_map(lane_of).find(|lane| !lane.is_open());
-    let lane = usable.or_else(|| routed.candidates().iter().find_map(lane_of));
-    let permit = lane.as_ref().and_then(|lane| lane.try_begin());
+    let (tenant, country) = (routed.tenant().clone(), routed.country());
+    let lane = choose(running, routed.candidates(), country).cloned();
+    let permit = lane.as_ref().and_then(|lane| lane.try_begin(&tenant, country));
+    if let (Some(lane), None) = (&lane, &permit) {
+        lane.waits(&tenant); // before the commit, so that others' new messages no longer go ahead of it
+    }
     let message = routed.into_new_message(id, created);
     let lane_name =
         lane.as_ref().map_or_else(|| message.details.route.candidates.first().cloned(), |l| Some(l.name.clone()));
@@ -180,6 +181,20 @@ fn prepare(core: &Core, running: &Running, routed: Routed, terms: &Terms) -> Pre
     // Before the commit: a lane's worker may be quicker than this task.
     let decision = terms.wait.then(|| core.waiters.register(id)).flatten();
     Prepared { admit, first, lane, permit, promise: (acceptance, answer), decision }
+}
+
+/// The first candidate that takes messages to this country, rather one that is not to be avoided; where all are shut,
+/// the message waits for the first.
+fn choose<'r>(running: &'r Running, candidates: &[ProviderName], country: Country) -> Option<&'r Arc<Lane>> {
+    let (mut avoided, mut shut) = (None, None);
+    for lane in candidates.iter().filter_map(|name| running.lanes.get(name)) {
+        match lane.gate(country) {
+            Gate::Go => return Some(lane),
+            Gate::Avoid => drop(avoided.get_or_insert(lane)),
+            Gate::Shut => drop(shut.get_or_insert(lane)),
+        }
+    }
+    avoided.or(shut)
 }
 
 async fn admit_one(core: &Core, admit: Admit) -> Result<Verdict, Refusal> {

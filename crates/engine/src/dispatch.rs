@@ -1,14 +1,21 @@
 //! Hands a leased message to providers until one takes it, none is left, or it must wait.
 //! Knows no provider, no store back end; the decision after a failure is [`policy`]'s.
 
+mod adapt;
 mod breaker;
+mod budget;
 mod lane;
+mod pace;
+mod pair;
 mod policy;
+mod quality;
 mod stack;
 mod worker;
 
 pub(crate) use breaker::Circuit;
 pub(crate) use lane::{Lane, Permit};
+pub(crate) use pair::Gate;
+pub(crate) use quality::{PRIOR, PRIOR_WEIGHT};
 pub(crate) use worker::{resume_orphans, run_lane};
 
 use std::sync::Arc;
@@ -16,7 +23,8 @@ use std::time::Duration;
 
 use sms_core::store::{Attempted, Change, Leased, Outcome, Settle, Settled, Then, Tried};
 use sms_core::{
-    Attempt, AttemptId, Fate, Kind, OutboundSms, ProviderName, Segmentation, SendError, Status, Submission, UnixMs,
+    Attempt, AttemptId, Fate, Kind, OutboundSms, ProviderName, Segmentation, SendError, Status, Submission, TenantId,
+    UnixMs,
 };
 use tokio::time::Instant;
 
@@ -27,16 +35,34 @@ use policy::{Facts, Follow};
 /// Code in the ledger of an attempt whose provider left the configuration.
 const PROVIDER_REMOVED: &str = "provider_removed";
 
+/// Code in the ledger where an open breaker held a message back: no attempt was made.
+const CIRCUIT_OPEN: &str = "circuit_open";
+
+/// The same where an operator disabled the provider.
+const PROVIDER_DISABLED: &str = "provider_disabled";
+
 /// Longest pause between two tries to record an outcome.
 const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Works on a message whose intent is durable, until it is out of our hands.
 pub(crate) async fn work(core: Arc<Core>, mut leased: Leased, permit: Permit) {
-    let mut permit = Some(permit);
-    while permit.is_some() {
-        let ended = attempt(&core, &leased).await;
-        drop(permit.take()); // the next message may begin while this outcome becomes durable
-        permit = conclude(&core, &mut leased, ended).await;
+    let mut next = Some(permit);
+    while let Some(permit) = next {
+        // The permit ends with the attempt: the next message may begin while this outcome becomes durable.
+        let ended = attempt(&core, &leased, permit).await;
+        next = conclude(&core, &mut leased, ended).await;
+    }
+}
+
+/// Moves a message on whose provider takes nothing at present; nothing of it is sent there.
+pub(crate) async fn move_on(core: Arc<Core>, mut leased: Leased) {
+    let disabled = core.running.load().lanes.get(&leased.lane).is_some_and(|lane| lane.is_disabled());
+    let code = if disabled { PROVIDER_DISABLED } else { CIRCUIT_OPEN };
+    let result = Err(SendError::new(Kind::Unavailable, Fate::NotSent, "held back").with_code(code));
+    let held = attempted(&leased, &result, core.clock.now(), Duration::ZERO);
+    let ended = Ended { attempted: Attempted { kind: None, ..held }, result };
+    if let Some(permit) = conclude(&core, &mut leased, ended).await {
+        work(core, leased, permit).await;
     }
 }
 
@@ -50,7 +76,9 @@ struct Ended {
 async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option<Permit> {
     let Ended { attempted, result } = ended;
     let kind = attempted.kind;
-    core.telemetry.attempted(&attempted);
+    if !policy::was_held_back(attempted.outcome, kind) {
+        core.telemetry.attempted(&attempted);
+    }
     leased.tried.push(Tried { provider: attempted.provider.clone(), outcome: attempted.outcome, kind });
     let (then, permit) = decide(core, leased, &result);
     let settle = Settle { id: leased.id, attempt: leased.attempt, at: core.clock.now(), attempted, then: then.clone() };
@@ -65,7 +93,7 @@ async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option
             permit
         }
         Then::Later { lane, due } if due <= core.clock.now() => {
-            core.running.load().wake(&lane);
+            core.running.load().waits(&lane, &leased.tenant);
             None
         }
         Then::Again { .. } | Then::End(_) | Then::Later { .. } | Then::Sent { .. } => None,
@@ -73,8 +101,9 @@ async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option
 }
 
 /// One attempt with the provider of the open intent, if it may still be made.
-async fn attempt(core: &Core, leased: &Leased) -> Ended {
+async fn attempt(core: &Core, leased: &Leased, mut permit: Permit) -> Ended {
     let (started, began) = (core.clock.now(), Instant::now());
+    permit.assign(leased.to.country());
     let running = core.running.load_full();
     let result = match running.provider(&leased.lane) {
         _ if started >= leased.expires => {
@@ -83,7 +112,7 @@ async fn attempt(core: &Core, leased: &Leased) -> Ended {
         None => {
             Err(SendError::new(Kind::Unavailable, Fate::NotSent, "no longer configured").with_code(PROVIDER_REMOVED))
         }
-        Some((lane, provider)) => {
+        Some((_, provider)) => {
             let valid_for = leased.expires.since(started);
             let attempt = Attempt {
                 id: AttemptId { message: leased.id, number: leased.attempt },
@@ -92,7 +121,10 @@ async fn attempt(core: &Core, leased: &Leased) -> Ended {
                 deadline: began + provider.timeout,
                 valid_for,
             };
-            stack::call(lane, provider.instance.as_ref(), &outbound(leased), &attempt, &core.telemetry).await
+            let (instance, sms) = (provider.instance.as_ref(), outbound(leased));
+            let result = stack::call(permit.lane(), instance, &sms, &attempt, &core.telemetry).await;
+            permit.learn(&result, began.elapsed(), policy::rounds(&leased.tried, &leased.lane) == 0);
+            result
         }
     };
     log(leased, &result);
@@ -160,18 +192,35 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
         expires: leased.expires,
         dice: core.dice(),
     };
-    let usable = |name: &ProviderName| running.provider(name).is_some_and(|(lane, _)| !lane.is_open());
-    match policy::follow(error, &facts, usable) {
+    let country = leased.to.country();
+    let gate =
+        |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(country));
+    match policy::follow(error, &facts, gate) {
         Follow::End(status) => (Then::End(status), None),
-        Follow::Next { to, due } => {
-            if to != leased.lane {
-                core.telemetry.failover(&leased.lane, &to);
-            }
-            match running.provider(&to).filter(|_| due <= now).and_then(|(lane, _)| lane.try_begin()) {
-                Some(permit) => (Then::Again { provider: to }, Some(permit)),
-                None => (Then::Later { lane: to, due }, None),
-            }
+        Follow::Next { to, due } => next(core, &running, leased, (to, due.max(now))),
+    }
+}
+
+/// The next attempt, at once where a permit is free.
+fn next(core: &Core, running: &Running, leased: &Leased, (to, due): (ProviderName, UnixMs)) -> (Then, Option<Permit>) {
+    let now = core.clock.now();
+    let lane = running.lanes.get(&to);
+    let repeats = policy::rounds(&leased.tried, &to) > 0;
+    let put_off = lane.filter(|_| repeats).map_or(Duration::ZERO, |lane| lane.book_repetition());
+    let due = due.max(now.plus(put_off));
+    if due >= leased.expires {
+        if let Some(lane) = lane.filter(|_| repeats) {
+            lane.cancel_repetition();
         }
+        return (Then::End(if leased.copies() > 0 { Status::Unknown } else { Status::Expired }), None);
+    }
+    if to != leased.lane {
+        core.telemetry.failover(&leased.lane, &to);
+    }
+    let begin = |(lane, _): (&Arc<Lane>, _)| lane.try_begin(&leased.tenant, leased.to.country());
+    match running.provider(&to).filter(|_| due <= now).and_then(begin) {
+        Some(permit) => (Then::Again { provider: to }, Some(permit)),
+        None => (Then::Later { lane: to, due }, None),
     }
 }
 
@@ -204,20 +253,46 @@ pub(crate) fn announce(core: &Core, change: &Change, kind: Option<Kind>) {
         core.waiters.decide(change.id, || Decision { status: change.to, provider: change.provider.clone(), kind });
     }
     if change.from != change.to {
+        learn_delivery(core, change);
         core.told.notify_one();
+    }
+}
+
+/// A final receipt tells how well its provider delivers to that country.
+fn learn_delivery(core: &Core, change: &Change) {
+    let delivered = match (change.from, change.to) {
+        (_, Status::Delivered) => true,
+        // An expiry is a receipt's word only where a provider had taken the message.
+        (_, Status::Undelivered) | (Status::Sent, Status::Expired) => false,
+        (
+            _,
+            Status::Blocked
+            | Status::Canceled
+            | Status::Expired
+            | Status::Failed
+            | Status::Queued
+            | Status::Rejected
+            | Status::Sending
+            | Status::Sent
+            | Status::Unknown,
+        ) => return,
+    };
+    let running = core.running.load();
+    if let Some(lane) = change.provider.as_ref().and_then(|name| running.lanes.get(name)) {
+        lane.receipt(change.country, delivered, core.clock.now().since(change.created));
     }
 }
 
 impl Running {
     /// A configured provider with its lane.
-    pub(crate) fn provider(&self, name: &ProviderName) -> Option<(&Lane, &crate::plan::Provider)> {
-        Some((self.lanes.get(name)?.as_ref(), self.plan.providers.get(name)?.as_ref()))
+    pub(crate) fn provider(&self, name: &ProviderName) -> Option<(&Arc<Lane>, &crate::plan::Provider)> {
+        Some((self.lanes.get(name)?, self.plan.providers.get(name)?.as_ref()))
     }
 
-    /// A message began to wait in a lane.
-    pub(crate) fn wake(&self, name: &ProviderName) {
+    /// A message of `tenant` began to wait in a lane.
+    pub(crate) fn waits(&self, name: &ProviderName, tenant: &TenantId) {
         if let Some(lane) = self.lanes.get(name) {
-            lane.wake.notify_one();
+            lane.waits(tenant);
         }
     }
 }

@@ -1,14 +1,21 @@
-//! What waits, in memory: ids in order of due time per lane, and in order of expiry. Holds about a hundred bytes a
-//! message and no payload. Knows no back end.
+//! What waits, in memory: ids by lane in the order in which they go, and in order of expiry. Holds about a hundred bytes
+//! a message and no payload. Knows no back end.
+
+mod line;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sms_core::{MessageId, ProviderName, Status, UnixMs};
+use sms_core::{Country, MessageId, ProviderName, Status, TenantId, UnixMs};
+
+use line::{Line, Picked};
+pub(crate) use line::Room;
 
 /// A waiting message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: MessageId,
+    pub(crate) tenant: TenantId,
+    pub(crate) country: Country,
     pub(crate) lane: ProviderName,
     pub(crate) due: UnixMs,
     pub(crate) expires: UnixMs,
@@ -17,8 +24,7 @@ pub(crate) struct Job {
 /// Waiting messages and the gauges of all unsettled ones; changes can be taken back until they are committed.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Due time and id lead to the expiry.
-    lanes: BTreeMap<ProviderName, BTreeMap<(UnixMs, MessageId), UnixMs>>,
+    lanes: BTreeMap<ProviderName, Line>,
     expiry: BTreeSet<(UnixMs, MessageId)>,
     /// Messages without any attempt.
     queued: BTreeSet<MessageId>,
@@ -30,6 +36,7 @@ pub(crate) struct Queue {
 enum Undo {
     Add(Job),
     Gauge { id: MessageId, from: Status, to: Status },
+    Pick { lane: ProviderName, picked: Picked },
     Remove { job: Job, claimable: bool },
 }
 
@@ -65,30 +72,23 @@ impl Queue {
             match undo {
                 Undo::Add(job) => drop(self.take(&job)),
                 Undo::Gauge { id, from, to } => self.shift(id, to, from),
+                Undo::Pick { lane, picked } => self.lanes.entry(lane).or_default().put_back(&picked),
                 Undo::Remove { job, claimable } => self.put(&job, claimable),
             }
         }
     }
 
-    /// Up to `max` messages of `lane` that are due and not expired, in order. They stay queued.
-    ///
-    /// Expired ones in the way leave the lane, so that each is met once; [`Self::expired`] still has them.
-    pub(crate) fn due(&mut self, lane: &ProviderName, now: UnixMs, max: usize) -> Vec<MessageId> {
-        let Some(waiting) = self.lanes.get_mut(lane) else { return Vec::new() };
-        let (mut due, mut late) = (Vec::new(), Vec::new());
-        for (&(at, id), &expires) in waiting.iter() {
-            if at > now || due.len() == max {
-                break;
-            }
-            if expires > now { due.push(id) } else { late.push((at, id)) }
-        }
-        for key in late {
-            waiting.remove(&key);
-        }
-        if waiting.is_empty() {
+    /// Takes up to `max` messages of `lane` that are due and not expired out of it, in order; whoever calls removes or
+    /// ends each. Expired ones in the way leave the lane for good; [`Self::expired`] still has them.
+    pub(crate) fn pick(&mut self, lane: &ProviderName, now: UnixMs, max: usize, room: &Room<'_>) -> Vec<MessageId> {
+        let Some(line) = self.lanes.get_mut(lane) else { return Vec::new() };
+        let picked = line.pick(now, max, room);
+        if line.is_empty() {
             self.lanes.remove(lane);
         }
-        due
+        let ids = picked.iter().map(|picked| picked.id).collect();
+        self.undo.extend(picked.into_iter().map(|picked| Undo::Pick { lane: lane.clone(), picked }));
+        ids
     }
 
     /// Up to `max` waiting messages whose time is over. They stay queued.
@@ -98,7 +98,7 @@ impl Queue {
 
     /// The lanes with the earliest due time of each.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = (&ProviderName, UnixMs)> {
-        self.lanes.iter().filter_map(|(lane, waiting)| waiting.first_key_value().map(|((due, _), _)| (lane, *due)))
+        self.lanes.iter().filter_map(|(lane, line)| Some((lane, line.next_due()?)))
     }
 
     /// When the next waiting message expires.
@@ -114,8 +114,8 @@ impl Queue {
     fn put(&mut self, job: &Job, claimable: bool) {
         if claimable {
             match self.lanes.get_mut(&job.lane) {
-                Some(waiting) => drop(waiting.insert((job.due, job.id), job.expires)),
-                None => drop(self.lanes.insert(job.lane.clone(), BTreeMap::from([((job.due, job.id), job.expires)]))),
+                Some(line) => line.add(job),
+                None => self.lanes.entry(job.lane.clone()).or_default().add(job),
             }
         }
         self.expiry.insert((job.expires, job.id));
@@ -124,9 +124,9 @@ impl Queue {
     /// Says whether it was still in its lane.
     fn take(&mut self, job: &Job) -> bool {
         self.expiry.remove(&(job.expires, job.id));
-        let Some(waiting) = self.lanes.get_mut(&job.lane) else { return false };
-        let claimable = waiting.remove(&(job.due, job.id)).is_some();
-        if waiting.is_empty() {
+        let Some(line) = self.lanes.get_mut(&job.lane) else { return false };
+        let claimable = line.remove(job);
+        if line.is_empty() {
             self.lanes.remove(&job.lane);
         }
         claimable
@@ -151,6 +151,8 @@ mod tests {
     fn job(n: u8, lane: &str, due: i64, expires: i64) -> Job {
         Job {
             id: MessageId::new(UnixMs::new(i64::from(n)), [n; 10]),
+            tenant: TenantId::new("acme"),
+            country: Country::parse("CH").unwrap(),
             lane: ProviderName::new(lane),
             due: UnixMs::new(due),
             expires: UnixMs::new(expires),
@@ -158,18 +160,19 @@ mod tests {
     }
 
     fn due(queue: &mut Queue, lane: &str, now: i64, max: usize) -> Vec<MessageId> {
-        queue.due(&ProviderName::new(lane), UnixMs::new(now), max)
+        queue.pick(&ProviderName::new(lane), UnixMs::new(now), max, &Room { countries: &[], others: usize::MAX })
     }
 
     #[test]
-    fn due_messages_come_in_order_of_due_time_within_their_lane() {
+    fn each_lane_has_its_own_messages_and_each_goes_once() {
         let mut queue = Queue::default();
         let jobs = [job(1, "a", 30, 100), job(2, "a", 10, 100), job(3, "b", 5, 100), job(4, "a", 40, 100)];
         for job in &jobs {
             queue.add(job.clone());
         }
-        assert_eq!(due(&mut queue, "a", 30, 9), [jobs[1].id, jobs[0].id]);
-        assert_eq!(due(&mut queue, "a", 30, 1), [jobs[1].id]);
+        assert_eq!(due(&mut queue, "a", 30, 1), [jobs[1].id], "the youngest");
+        assert_eq!(due(&mut queue, "a", 30, 9), [jobs[0].id]);
+        assert_eq!(due(&mut queue, "a", 30, 9), [], "one is not due yet");
         assert_eq!(due(&mut queue, "c", 30, 1), []);
     }
 

@@ -35,7 +35,7 @@ pub async fn claims_are_bounded_and_exclusive(stand: Stand) {
     assert!(stand.claim("other", 9).await.is_empty());
     let first = stand.claim(MITTO, 2).await;
     let wants =
-        [LaneWant { lane: ProviderName::new(MITTO), max: 9 }, LaneWant { lane: ProviderName::new(BACKUP), max: 1 }];
+        [LaneWant::new(ProviderName::new(MITTO), 9), LaneWant::new(ProviderName::new(BACKUP), 1)];
     let second = stand.store.claim(&wants, stand.now()).await.unwrap();
     let lanes: Vec<_> = second.iter().map(|leased| leased.lane.as_str()).collect();
     assert_eq!((first.len(), lanes), (2, vec![MITTO, MITTO, MITTO, BACKUP]));

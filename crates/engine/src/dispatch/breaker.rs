@@ -7,8 +7,11 @@ use tokio::time::Instant;
 /// Faults in a row that open the breaker.
 const FAULTS_MAX: u32 = 5;
 
-/// How long it stays open before one probe is let through.
+/// How long it stays open before one probe is let through; twice as long after each probe that failed.
 const OPEN_FOR: Duration = Duration::from_secs(5);
+
+/// Longest time between two probes: what recovers is used again soon.
+const OPEN_FOR_MAX: Duration = Duration::from_secs(10);
 
 /// How long it stays open after the provider refused our account: only an operator can mend that.
 const OPEN_FOR_ACCOUNT: Duration = Duration::from_secs(30);
@@ -16,11 +19,13 @@ const OPEN_FOR_ACCOUNT: Duration = Duration::from_secs(30);
 /// Longest time a probe may be out before another one is let through.
 const PROBE_MAX: Duration = Duration::from_secs(30);
 
-/// State of one provider's breaker.
+/// State of one breaker: of a provider, or of a provider in one country.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: State,
     faults: u32,
+    /// Probes that failed since it opened.
+    failed_probes: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,14 +96,36 @@ impl Breaker {
         }
     }
 
+    /// A probe came back without having been made.
+    pub(crate) fn unprobe(&mut self, now: Instant) {
+        if matches!(self.state, State::HalfOpen { .. }) {
+            self.state = State::Open { until: now };
+        }
+    }
+
+    /// Opens it for a reason of the caller's own.
+    pub(crate) fn open(&mut self, now: Instant) {
+        if self.state == State::Closed {
+            self.state = State::Open { until: now + OPEN_FOR };
+        }
+    }
+
+    /// Counts a fault that is not to open it: the next one may.
+    pub(crate) fn note_fault(&mut self) {
+        self.faults = self.faults.saturating_add(1);
+    }
+
     /// Takes an attempt's word.
     pub(crate) fn record(&mut self, health: Health, now: Instant) {
         match health {
             Health::AccountRefused => self.state = State::Open { until: now + OPEN_FOR_ACCOUNT },
             Health::Faulty => {
                 self.faults = self.faults.saturating_add(1);
-                let probing = matches!(self.state, State::HalfOpen { .. });
-                if probing || (self.state == State::Closed && self.faults >= FAULTS_MAX) {
+                if matches!(self.state, State::HalfOpen { .. }) {
+                    self.failed_probes = self.failed_probes.saturating_add(1);
+                    let longer = OPEN_FOR * 2_u32.saturating_pow(self.failed_probes.min(8));
+                    self.state = State::Open { until: now + longer.min(OPEN_FOR_MAX) };
+                } else if self.state == State::Closed && self.faults >= FAULTS_MAX {
                     self.state = State::Open { until: now + OPEN_FOR };
                 }
             }
@@ -150,6 +177,27 @@ mod tests {
         assert!(breaker.admits(Instant::now()));
         breaker.record(Health::Faulty, Instant::now());
         assert_eq!(breaker.circuit(Instant::now()), Circuit::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_was_never_made_leaves_room_for_another() {
+        let mut breaker = opened();
+        tokio::time::advance(OPEN_FOR).await;
+        assert!(breaker.admits(Instant::now()));
+        breaker.unprobe(Instant::now());
+        assert!(breaker.admits(Instant::now()), "the next one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_come_ten_seconds_apart_at_most() {
+        let mut breaker = opened();
+        tokio::time::advance(OPEN_FOR).await;
+        for _ in 0..20 {
+            assert!(breaker.admits(Instant::now()));
+            breaker.record(Health::Faulty, Instant::now());
+            assert!(!breaker.admits(Instant::now()));
+            tokio::time::advance(OPEN_FOR_MAX).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,21 +1,25 @@
-//! The way to one provider: how many attempts at a time, how fast, and whether at all.
+//! The way to one provider: how many attempts at a time, how fast, and whether at all, by country.
 //! Knows neither messages nor the store.
+
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sms_core::{Fate, Kind};
-use sms_core::{ProviderName, SendError, Submission};
+use sms_core::{Country, Fate, Kind, ProviderName, SendError, Submission, TenantId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Circuit, Health};
+use super::breaker::Health;
+use super::pair::Gate;
+use crate::measure::Measured;
+use crate::status::ProviderStatus;
+use state::State;
 
 /// Longest pause a provider's `Retry-After` may impose on its lane.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// How much of a second's throughput may go out in one burst.
-const BURST: Duration = Duration::from_millis(50);
 
 /// One provider's lane; lives as long as a provider of that name is configured or has messages waiting.
 #[derive(Debug)]
@@ -28,27 +32,21 @@ pub(crate) struct Lane {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
-struct State {
-    breaker: Breaker,
-    concurrency: usize,
-    pace: Pace,
-}
-
 /// The right to make one attempt; the slot is free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
+    lane: Arc<Lane>,
+    /// `None` until it is known for which message it is.
+    country: Option<Country>,
+    /// The lane has heard how the attempt went.
+    told: bool,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Lane {
     pub(crate) fn new(name: ProviderName, concurrency: usize, interval: Option<Duration>) -> Self {
-        Self {
-            name,
-            wake: Notify::new(),
-            slots: Arc::new(Semaphore::new(concurrency)),
-            state: Mutex::new(State { breaker: Breaker::default(), concurrency, pace: Pace::new(interval) }),
-        }
+        let state = Mutex::new(State::new(concurrency, interval));
+        Self { name, wake: Notify::new(), slots: Arc::new(Semaphore::new(concurrency)), state }
     }
 
     /// Takes over changed settings without forgetting what is in flight.
@@ -70,28 +68,44 @@ impl Lane {
             }
         }
         state.concurrency = concurrency;
-        if state.pace.interval != interval {
-            state.pace = Pace { paused_until: state.pace.paused_until, ..Pace::new(interval) };
-        }
+        state.pace.reconfigure(interval);
     }
 
-    /// A permit if one is free right now.
-    pub(crate) fn try_begin(&self) -> Option<Permit> {
+    /// May a message to this country go there?
+    pub(crate) fn gate(&self, country: Country) -> Gate {
+        self.state().gate(country, Instant::now())
+    }
+
+    /// Nothing goes there at present, wherever to.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.state().is_shut(Instant::now())
+    }
+
+    /// A permit for a message of `tenant` if one is free right now. Messages of other tenants that wait come first.
+    pub(crate) fn try_begin(self: &Arc<Self>, tenant: &TenantId, country: Country) -> Option<Permit> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        self.state().pace.try_take(Instant::now()).ok()?;
-        Some(Permit { _slot: slot })
+        let begun = self.state().try_begin(tenant, country, Instant::now());
+        begun.then(|| Permit { lane: Arc::clone(self), country: Some(country), told: false, _slot: slot })
     }
 
-    /// Waits for a permit; `None` once the lane is closed.
-    pub(crate) async fn begin(&self) -> Option<Permit> {
+    /// Waits for a permit for whichever message comes next; `None` once nothing may go there.
+    pub(crate) async fn begin(self: &Arc<Self>) -> Option<Permit> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
-            let taken = self.state().pace.try_take(Instant::now());
+            let taken = self.state().try_take(Instant::now());
             match taken {
-                Ok(()) => return Some(Permit { _slot: slot }),
+                Ok(true) => return Some(Permit { lane: Arc::clone(self), country: None, told: false, _slot: slot }),
+                Ok(false) => return None,
                 Err(free_at) => tokio::time::sleep_until(free_at).await,
             }
         }
+    }
+
+    /// One more permit if one is free right now.
+    pub(crate) fn try_begin_any(self: &Arc<Self>) -> Option<Permit> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let taken = self.state().try_take(Instant::now());
+        matches!(taken, Ok(true)).then(|| Permit { lane: Arc::clone(self), country: None, told: false, _slot: slot })
     }
 
     /// Returns a permit that was not used, with its place in the pace.
@@ -100,34 +114,120 @@ impl Lane {
         drop(permit);
     }
 
-    /// New messages should rather go elsewhere.
-    pub(crate) fn is_open(&self) -> bool {
-        self.state().breaker.is_open(Instant::now())
+    /// Countries with room for less than `max` waiting messages, and how many.
+    pub(crate) fn room(&self, max: usize) -> Vec<(Country, usize)> {
+        self.state().room(max, Instant::now())
     }
 
-    /// May an attempt be made? Counts as the probe of a half-open breaker.
-    pub(crate) fn admits(&self) -> bool {
-        self.state().breaker.admits(Instant::now())
+    /// Countries to which nothing goes at present, or no more because it is slow.
+    pub(crate) fn stranded_countries(&self) -> Vec<Country> {
+        self.state().stranded_countries(Instant::now())
     }
 
-    /// Learns from an attempt's result.
-    pub(crate) fn record(&self, result: &Result<Submission, SendError>) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.breaker.record(health(result), now);
-        if let Err(SendError { kind: Kind::Throttled, retry_after: Some(pause), .. }) = result {
-            state.pace.pause_until(now + (*pause).min(PAUSE_MAX));
+    /// A message of `tenant` began to wait.
+    pub(crate) fn waits(&self, tenant: &TenantId) {
+        self.state().waits(tenant);
+        self.wake.notify_one();
+    }
+
+    /// Nothing waits that could go.
+    pub(crate) fn nothing_waits(&self) {
+        self.state().waiting.clear();
+    }
+
+    /// How long a repetition must be put off so that repetitions stay few; it counts from now on.
+    pub(crate) fn book_repetition(&self) -> Duration {
+        self.state().budget.book(Instant::now())
+    }
+
+    /// A booked repetition will not be made.
+    pub(crate) fn cancel_repetition(&self) {
+        self.state().budget.cancel();
+    }
+
+    /// A receipt with a final word on a message that was accepted `age` ago.
+    pub(crate) fn receipt(&self, country: Country, delivered: bool, age: Duration) {
+        if age <= RECEIPT_AGE_MAX && self.state().receipt(country, delivered, age, Instant::now()) {
+            tracing::warn!(
+                provider.name = %self.name, country = %country,
+                "provider `{}` delivers nothing to {country} of late: others are preferred", self.name
+            );
         }
     }
 
-    pub(crate) fn circuit(&self) -> Circuit {
-        self.state().breaker.circuit(Instant::now())
+    /// An operator disabled it.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.state().is_disabled(Instant::now())
+    }
+
+    /// Makes no attempts until [`Self::enable`], or for so long.
+    pub(crate) fn disable(&self, period: Option<Duration>) {
+        self.state().disabled = Some(period.map(|period| Instant::now() + period));
+    }
+
+    /// Ends [`Self::disable`].
+    pub(crate) fn enable(&self) {
+        self.state().disabled = None;
+        self.wake.notify_one();
+    }
+
+    /// Notices attempts that do not come back; called now and then.
+    pub(crate) fn watch(&self) {
+        self.state().watch(Instant::now());
+    }
+
+    pub(crate) fn measured(&self, country: Country) -> Measured {
+        self.state().measured(country, Instant::now())
+    }
+
+    pub(crate) fn status(&self) -> ProviderStatus {
+        self.state().status(self.name.clone(), Instant::now())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Permit {
+    /// The message it is used for; says nothing new for one that knew.
+    pub(crate) fn assign(&mut self, country: Country) {
+        if self.country.is_none() {
+            self.country = Some(country);
+            self.lane.state().assigned(country, Instant::now());
+        }
+    }
+
+    /// Learns from an attempt's result; `first`: the message was not offered to this provider before.
+    pub(crate) fn learn(&mut self, result: &Result<Submission, SendError>, took: Duration, first: bool) {
+        let Some(country) = self.country else { return };
+        self.told = true;
+        let now = Instant::now();
+        let mut state = self.lane.state();
+        if first {
+            state.budget.offered(now);
+        }
+        state.ended(country, health(result), took, now);
+        if let Err(SendError { kind: Kind::Throttled, retry_after: Some(pause), .. }) = result {
+            state.pace.pause_until(now + (*pause).min(PAUSE_MAX));
+        }
+    }
+
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.told {
+            self.lane.state().dropped(self.country, Instant::now());
+        }
+    }
+}
+
+/// Receipts that come later than this after their message tell nothing about today.
+const RECEIPT_AGE_MAX: Duration = Duration::from_mins(30);
 
 /// The table of architecture.md §3, column "breaker".
 fn health(result: &Result<Submission, SendError>) -> Health {
@@ -139,116 +239,5 @@ fn health(result: &Result<Submission, SendError>) -> Health {
             (Kind::Recipient | Kind::Content, Fate::NotSent | Fate::Refused) => Health::Healthy,
             (Kind::Deadline | Kind::Protocol | Kind::Unavailable, _) | (_, Fate::Unknown) => Health::Faulty,
         },
-    }
-}
-
-/// Spaces attempts evenly (GCRA); bursts up to [`BURST`]'s worth.
-#[derive(Debug)]
-struct Pace {
-    interval: Option<Duration>,
-    /// When the bucket would be empty again; earlier than now means spare capacity.
-    next: Instant,
-    paused_until: Option<Instant>,
-}
-
-impl Pace {
-    fn new(interval: Option<Duration>) -> Self {
-        Self { interval, next: Instant::now(), paused_until: None }
-    }
-
-    /// Takes one place, or says when to ask again.
-    fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
-        if let Some(until) = self.paused_until {
-            if now < until {
-                return Err(until);
-            }
-            self.paused_until = None;
-        }
-        let Some(interval) = self.interval else { return Ok(()) };
-        let next = self.next.max(now);
-        if next.duration_since(now) > BURST.saturating_sub(interval) {
-            return Err(next - BURST.saturating_sub(interval));
-        }
-        self.next = next + interval;
-        Ok(())
-    }
-
-    fn give_back(&mut self) {
-        if let Some(interval) = self.interval {
-            self.next = self.next.checked_sub(interval).unwrap_or(self.next);
-        }
-    }
-
-    fn pause_until(&mut self, until: Instant) {
-        self.paused_until = self.paused_until.max(Some(until));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lane(concurrency: usize, per_second: Option<u32>) -> Lane {
-        Lane::new(ProviderName::new("p"), concurrency, per_second.map(|n| Duration::from_secs(1) / n))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn never_more_attempts_at_a_time_than_configured() {
-        let lane = lane(2, None);
-        let held = (lane.try_begin().unwrap(), lane.try_begin().unwrap());
-        assert!(lane.try_begin().is_none());
-        drop(held);
-        assert!(lane.try_begin().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn throughput_is_kept_over_time() {
-        let (lane, started) = (lane(1_000, Some(100)), Instant::now());
-        for _ in 0..300 {
-            drop(lane.begin().await.unwrap());
-        }
-        let took = started.elapsed();
-        assert!(took >= Duration::from_millis(2_900), "{took:?}");
-        assert!(took <= Duration::from_millis(3_100), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn slow_throughputs_are_kept_too() {
-        let (lane, started) = (lane(10, Some(1)), Instant::now());
-        for _ in 0..4 {
-            drop(lane.begin().await.unwrap());
-        }
-        assert!(started.elapsed() >= Duration::from_secs(3));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unused_permit_does_not_cost_throughput() {
-        let lane = lane(10, Some(1));
-        let permit = lane.try_begin().unwrap();
-        assert!(lane.try_begin().is_none());
-        lane.give_back(permit);
-        assert!(lane.try_begin().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_throttled_provider_is_left_alone_for_as_long_as_it_asks() {
-        let lane = lane(10, None);
-        let throttled = SendError::new(Kind::Throttled, Fate::Refused, "").with_retry_after(Duration::from_secs(2));
-        lane.record(&Err(throttled));
-        assert!(lane.try_begin().is_none());
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(lane.try_begin().is_some());
-        assert!(!lane.is_open());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn less_concurrency_holds_after_attempts_in_flight_return() {
-        let lane = lane(3, None);
-        let held: Vec<Permit> = (0..3).map(|_| lane.try_begin().unwrap()).collect();
-        lane.reconfigure(1, None);
-        drop(held);
-        tokio::task::yield_now().await;
-        let _one = lane.try_begin().unwrap();
-        assert!(lane.try_begin().is_none());
     }
 }

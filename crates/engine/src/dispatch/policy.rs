@@ -6,11 +6,26 @@ use std::time::Duration;
 use sms_core::store::{Outcome, RouteTrace, Tried};
 use sms_core::{Class, Fate, Kind, NextStep, ProviderName, SendError, Status, UnixMs};
 
+use super::pair::Gate;
+
 /// A second copy is only worth sending while the code lives at least this long.
 const COPY_TTL_MIN: Duration = Duration::from_secs(30);
 
 /// How often one candidate is tried when it could not be reached or was too busy.
 const ROUNDS_MAX: usize = 4;
+
+/// After so many attempts that ended in a provider's fault nobody is asked a second time: the message itself may be what
+/// they cannot digest.
+const FAULTS_MAX: usize = 3;
+
+/// Pause of a message that was held back and has nowhere else to go; doubles each time.
+const HELD_BACK: Duration = Duration::from_secs(5);
+
+/// Longest such pause.
+const HELD_BACK_MAX: Duration = Duration::from_mins(1);
+
+/// A message that is held back looks once more so long before its time is over.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// Pause before the second round; triples each round.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -46,15 +61,30 @@ pub(crate) enum Follow {
     },
 }
 
-/// Decides after a failure. `usable` says whether a provider is configured and its breaker lets through.
-pub(crate) fn follow(error: &SendError, facts: &Facts<'_>, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+/// Decides after a failure. `gate` says of a provider whether a message may go there; one that is not configured is
+/// shut.
+pub(crate) fn follow(error: &SendError, facts: &Facts<'_>, gate: impl Fn(&ProviderName) -> Gate) -> Follow {
     let copies = copies(facts.tried);
     match error.next_step(facts.class, copies < usize::from(facts.route.copies_max)) {
         NextStep::GiveUp => give_up(error, copies),
-        NextStep::SecondCopy => second_copy(facts, facts.now, usable),
-        NextStep::TryNext => try_next(facts, copies, usable),
-        NextStep::WaitThenSecondCopy => second_copy(facts, facts.now.plus(facts.route.unknown_wait), usable),
+        NextStep::SecondCopy => second_copy(facts, facts.now, gate),
+        NextStep::TryNext => try_next(facts, copies, gate),
+        NextStep::WaitThenSecondCopy => second_copy(facts, facts.now.plus(facts.route.unknown_wait), gate),
     }
+}
+
+/// No attempt was made: the message only passed by a provider that takes nothing at present.
+pub(crate) fn was_held_back(outcome: Outcome, kind: Option<Kind>) -> bool {
+    outcome == Outcome::NotSent && kind.is_none()
+}
+
+/// Attempts made with a provider.
+pub(crate) fn rounds(tried: &[Tried], provider: &ProviderName) -> usize {
+    made(tried).filter(|t| t.provider == *provider).count()
+}
+
+fn made(tried: &[Tried]) -> impl DoubleEndedIterator<Item = &Tried> {
+    tried.iter().filter(|t| !was_held_back(t.outcome, t.kind))
 }
 
 /// How a failed attempt goes into the ledger.
@@ -80,7 +110,7 @@ fn give_up(error: &SendError, copies: usize) -> Follow {
 }
 
 /// The identical text once more, through the next candidate, or the same where there is no other.
-fn second_copy(facts: &Facts<'_>, due: UnixMs, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+fn second_copy(facts: &Facts<'_>, due: UnixMs, gate: impl Fn(&ProviderName) -> Gate) -> Follow {
     if facts.expires.since(due) < COPY_TTL_MIN {
         return Follow::End(Status::Unknown);
     }
@@ -88,23 +118,29 @@ fn second_copy(facts: &Facts<'_>, due: UnixMs, usable: impl Fn(&ProviderName) ->
     let current = facts.tried.last().map(|t| &t.provider);
     let at = candidates.iter().position(|c| Some(c) == current).map_or(0, |i| i + 1);
     let after = candidates.iter().cycle().skip(at).take(candidates.len());
-    let fresh = after.clone().find(|c| usable(c) && Some(*c) != current);
-    match fresh.or_else(|| after.clone().find(|c| usable(c))).or_else(|| candidates.first()) {
+    let fresh = best(after.clone().filter(|c| Some(*c) != current), &gate);
+    match fresh.or_else(|| best(after, &gate)).or_else(|| candidates.first()) {
         Some(to) => Follow::Next { to: to.clone(), due },
         None => Follow::End(Status::Unknown),
     }
 }
 
 /// The next candidate nobody asked yet; then those worth asking again, after a pause.
-fn try_next(facts: &Facts<'_>, copies: usize, usable: impl Fn(&ProviderName) -> bool) -> Follow {
+fn try_next(facts: &Facts<'_>, copies: usize, gate: impl Fn(&ProviderName) -> Gate) -> Follow {
     let candidates = &facts.route.candidates;
-    if let Some(to) = candidates.iter().find(|c| attempts(facts.tried, c) == 0 && usable(c)) {
+    let held = facts.tried.last().filter(|t| was_held_back(t.outcome, t.kind)).map(|t| &t.provider);
+    let fresh = candidates.iter().filter(|c| rounds(facts.tried, c) == 0 && Some(*c) != held);
+    if let Some(to) = best(fresh, &gate) {
         return Follow::Next { to: to.clone(), due: facts.now };
+    }
+    if held.is_some() {
+        return held_back(facts);
     }
     let again = candidates
         .iter()
-        .filter(|c| attempts(facts.tried, c) < ROUNDS_MAX && worth_repeating(facts.tried, c))
-        .min_by_key(|c| (!usable(c), attempts(facts.tried, c)));
+        .filter(|c| rounds(facts.tried, c) < ROUNDS_MAX && worth_repeating(facts.tried, c))
+        .filter(|_| faults(facts.tried) < FAULTS_MAX)
+        .min_by_key(|c| (gate(c) == Gate::Shut, rounds(facts.tried, c)));
     let due = facts.now.plus(backoff(facts, again));
     match again {
         Some(to) if due < facts.expires => Follow::Next { to: to.clone(), due },
@@ -114,13 +150,37 @@ fn try_next(facts: &Facts<'_>, copies: usize, usable: impl Fn(&ProviderName) -> 
     }
 }
 
-fn attempts(tried: &[Tried], provider: &ProviderName) -> usize {
-    tried.iter().filter(|t| t.provider == *provider).count()
+/// The first that may be used, rather one that is not to be avoided.
+fn best<'a>(
+    mut candidates: impl Iterator<Item = &'a ProviderName> + Clone,
+    gate: &impl Fn(&ProviderName) -> Gate,
+) -> Option<&'a ProviderName> {
+    let go = candidates.clone().find(|c| gate(c) == Gate::Go);
+    go.or_else(|| candidates.find(|c| gate(c) == Gate::Avoid))
+}
+
+/// Waits where it is until its provider is back, and looks now and then whether another one is.
+fn held_back(facts: &Facts<'_>) -> Follow {
+    let Some(last) = facts.tried.last() else { return Follow::End(Status::Failed) };
+    let times = facts.tried.iter().filter(|t| was_held_back(t.outcome, t.kind)).count();
+    let pause = HELD_BACK * 2_u32.saturating_pow(u32::try_from(times.saturating_sub(1)).unwrap_or(u32::MAX).min(8));
+    let pause = spread(pause.min(HELD_BACK_MAX), facts.dice);
+    let due = facts.now.plus(pause).min(facts.expires.minus(LAST_LOOK)).max(facts.now.plus(BACKOFF));
+    Follow::Next { to: last.provider.clone(), due }
+}
+
+/// Attempts that ended in a provider's fault after it had the message in hands.
+fn faults(tried: &[Tried]) -> usize {
+    let is_fault = |t: &&Tried| match (t.outcome, t.kind) {
+        (Outcome::Refused, Some(Kind::Unavailable | Kind::Protocol | Kind::Deadline)) | (Outcome::Unknown, _) => true,
+        (Outcome::Accepted | Outcome::NotSent | Outcome::Refused, _) => false,
+    };
+    tried.iter().filter(is_fault).count()
 }
 
 /// Nobody holds it, and the reason may pass: unreachable, out of order, too busy.
 fn worth_repeating(tried: &[Tried], provider: &ProviderName) -> bool {
-    let last = tried.iter().rev().find(|t| t.provider == *provider);
+    let last = made(tried).rev().find(|t| t.provider == *provider);
     last.is_none_or(|t| match (t.outcome, t.kind) {
         (Outcome::NotSent, _) | (Outcome::Refused, Some(Kind::Throttled | Kind::Unavailable)) => true,
         (Outcome::Accepted | Outcome::Refused | Outcome::Unknown, _) => false,
@@ -129,9 +189,13 @@ fn worth_repeating(tried: &[Tried], provider: &ProviderName) -> bool {
 
 /// 0.5 s, 1.5 s, 4.5 s, each ± 20 %.
 fn backoff(facts: &Facts<'_>, to: Option<&ProviderName>) -> Duration {
-    let round = to.map_or(1, |to| attempts(facts.tried, to)).clamp(1, ROUNDS_MAX);
-    let base = BACKOFF * 3_u32.pow(u32::try_from(round - 1).unwrap_or(0));
-    base * 4 / 5 + base * (facts.dice % 1_000) / 2_500
+    let round = to.map_or(1, |to| rounds(facts.tried, to)).clamp(1, ROUNDS_MAX);
+    spread(BACKOFF * 3_u32.pow(u32::try_from(round - 1).unwrap_or(0)), facts.dice)
+}
+
+/// ± 20 %.
+fn spread(base: Duration, dice: u32) -> Duration {
+    base * 4 / 5 + base * (dice % 1_000) / 2_500
 }
 
 #[cfg(test)]
@@ -158,7 +222,7 @@ mod tests {
 
     fn decide(class: Class, route: &RouteTrace, past: &[Tried], error: &SendError) -> Follow {
         let facts = Facts { class, route, tried: past, now: UnixMs::new(0), expires: UnixMs::new(300_000), dice: 500 };
-        follow(error, &facts, |_| true)
+        follow(error, &facts, |_| Gate::Go)
     }
 
     fn refused(kind: Kind) -> SendError {
@@ -241,7 +305,7 @@ mod tests {
             expires: UnixMs::new(37_000),
             dice: 0,
         };
-        assert_eq!(follow(&error, &facts, |_| true), Follow::End(Status::Unknown));
+        assert_eq!(follow(&error, &facts, |_| Gate::Go), Follow::End(Status::Unknown));
     }
 
     #[test]
@@ -269,7 +333,63 @@ mod tests {
             expires: UnixMs::new(9_000),
             dice: 0,
         };
-        assert_eq!(follow(&error, &facts, |p| p.as_str() != "b"), at_once("c"));
+        assert_eq!(follow(&error, &facts, |p| if p.as_str() == "b" { Gate::Shut } else { Gate::Go }), at_once("c"));
+    }
+
+    #[test]
+    fn one_that_is_to_be_avoided_comes_after_those_that_are_not() {
+        let (route, error) = (route(&["a", "b", "c"]), refused(Kind::Content));
+        let mut past = vec![tried("a", &error)];
+        let gate = |p: &ProviderName| if p.as_str() == "b" { Gate::Avoid } else { Gate::Go };
+        let decide = |past: &[Tried]| {
+            let (now, expires) = (UnixMs::new(0), UnixMs::new(9_000));
+            follow(&error, &Facts { class: Class::Otp, route: &route, tried: past, now, expires, dice: 0 }, gate)
+        };
+        assert_eq!(decide(&past), at_once("c"));
+        past.push(tried("c", &error));
+        assert_eq!(decide(&past), at_once("b"), "rather than nobody");
+    }
+
+    #[test]
+    fn a_message_that_no_provider_digests_is_given_up_after_three_attempts() {
+        let error = refused(Kind::Unavailable);
+        for candidates in [&["a"][..], &["a", "b"], &["a", "b", "c"]] {
+            let (route, mut past) = (route(candidates), vec![tried(candidates[0], &error)]);
+            while let Follow::Next { to, .. } = decide(Class::Otp, &route, &past, &error) {
+                past.push(tried(to.as_str(), &error));
+            }
+            assert_eq!(past.len(), 3, "{candidates:?}");
+            assert_eq!(decide(Class::Otp, &route, &past, &error), Follow::End(Status::Failed));
+        }
+    }
+
+    #[test]
+    fn faults_do_not_keep_a_message_from_a_provider_that_was_not_asked() {
+        let error = refused(Kind::Unavailable);
+        let past: Vec<_> = ["a", "b", "c"].map(|name| tried(name, &error)).into();
+        assert_eq!(decide(Class::Otp, &route(&["a", "b", "c", "d"]), &past, &error), at_once("d"));
+    }
+
+    #[test]
+    fn a_message_held_back_moves_to_another_provider_or_waits_longer_each_time() {
+        let held = Tried { provider: name("a"), outcome: Outcome::NotSent, kind: None };
+        let error = SendError::new(Kind::Unavailable, Fate::NotSent, "");
+        let decide = |route: &RouteTrace, past: &[Tried], gate: fn(&ProviderName) -> Gate| {
+            let (now, expires) = (UnixMs::new(0), UnixMs::new(300_000));
+            follow(&error, &Facts { class: Class::Otp, route, tried: past, now, expires, dice: 500 }, gate)
+        };
+        let only_b: fn(&ProviderName) -> Gate = |p| if p.as_str() == "b" { Gate::Go } else { Gate::Shut };
+        assert_eq!(decide(&route(&["a", "b"]), std::slice::from_ref(&held), only_b), at_once("b"));
+        let mut past = Vec::new();
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            past.push(held.clone());
+            let Follow::Next { to, due } = decide(&route(&["a"]), &past, only_b) else { panic!("it waits") };
+            assert_eq!(to.as_str(), "a");
+            pauses.push(due.get());
+        }
+        assert_eq!(pauses, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+        assert_eq!(rounds(&past, &name("a")), 0, "none of these was an attempt");
     }
 
     #[test]
@@ -284,6 +404,6 @@ mod tests {
             expires: UnixMs::new(300),
             dice: 0,
         };
-        assert_eq!(follow(&error, &facts, |_| true), Follow::End(Status::Expired));
+        assert_eq!(follow(&error, &facts, |_| Gate::Go), Follow::End(Status::Expired));
     }
 }

@@ -1,4 +1,4 @@
-//! One attempt, from the breaker to the provider's answer. The order of the layers lives here, a line each.
+//! One attempt, from the permit to the provider's answer. The order of the layers lives here, a line each.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -14,11 +14,11 @@ use crate::telemetry::Telemetry;
 /// A provider answers by its deadline; one that does not is cut off this much later.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Code in the ledger of an attempt that the open breaker held back.
-pub(crate) const CIRCUIT_OPEN: &str = "circuit_open";
+/// Code in the ledger of an attempt that ended in a panic.
+const PANIC: &str = "panic";
 
-/// Makes the attempt. Its permit is held by the caller (concurrency and throughput come first, before
-/// the intent is written, so that a crash leaves no more open intents than attempts in flight).
+/// Makes the attempt. Its permit is held by the caller: breaker, concurrency and throughput come first, before the
+/// intent is written, so that a crash leaves no more open intents than attempts in flight.
 pub(crate) async fn call(
     lane: &Lane,
     provider: &dyn SmsProvider,
@@ -26,25 +26,18 @@ pub(crate) async fn call(
     attempt: &Attempt,
     telemetry: &Telemetry,
 ) -> Result<Submission, SendError> {
-    // The breaker comes first: nothing is spent on a provider known to be down.
-    if !lane.admits() {
-        return Err(SendError::new(Kind::Unavailable, Fate::NotSent, "circuit open").with_code(CIRCUIT_OPEN));
-    }
     // The guard against panics is inside the time-out: a panic answers at once.
     let guarded = Guarded { inner: provider.send(sms, attempt) };
-    // The time-out is inside the breaker's recording: a silent provider must count as faulty.
-    let result = match tokio::time::timeout_at(attempt.deadline + GRACE, guarded).await {
+    // The time-out is inside what the caller learns from: a silent provider must count as faulty.
+    match tokio::time::timeout_at(attempt.deadline + GRACE, guarded).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(Panicked)) => {
             telemetry.panicked();
             tracing::error!(provider.name = %lane.name, "provider `{}` panicked during an attempt", lane.name);
-            Err(SendError::new(Kind::Protocol, Fate::Unknown, "the provider's code panicked"))
+            Err(SendError::new(Kind::Protocol, Fate::Unknown, "the provider's code panicked").with_code(PANIC))
         }
         Err(_elapsed) => Err(SendError::new(Kind::Deadline, Fate::Unknown, "no answer by the deadline")),
-    };
-    lane.record(&result);
-    telemetry.circuit(&lane.name, lane.circuit());
-    result
+    }
 }
 
 /// A future whose panics become values: one message must not take the process along.

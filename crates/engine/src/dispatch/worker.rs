@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sms_core::store::{INTERRUPTED, LaneWant, Leased, Outcome};
-use sms_core::{Fate, Kind, SendError, StoreError};
+use sms_core::{Country, Fate, Kind, ProviderName, SendError, StoreError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, Permit};
-use super::{Ended, attempted, conclude, work};
-use crate::shared::Core;
+use super::pair::Gate;
+use super::{Ended, attempted, conclude, move_on, work};
+use crate::shared::{Core, Running};
 
 /// How often a lane looks for retries that became due.
 const TICK: Duration = Duration::from_millis(100);
@@ -20,41 +22,97 @@ const CLAIM_MAX: usize = 64;
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often messages that wait for a provider that takes nothing are offered to others.
+const MOVE_EVERY: Duration = Duration::from_secs(1);
+
 /// Serves one lane until `stop`.
 pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: CancellationToken) {
+    let mut moved = Instant::now();
     loop {
         tokio::select! {
             () = lane.wake.notified() => {}
             () = tokio::time::sleep(TICK) => {}
             () = stop.cancelled() => return,
         }
-        while !stop.is_cancelled() {
+        lane.watch();
+        let mut done = Ok(());
+        if moved.elapsed() >= MOVE_EVERY {
+            moved = Instant::now();
+            done = move_stranded(&core, &lane).await;
+        }
+        while !stop.is_cancelled() && done.is_ok() && !lane.is_shut() {
             match drain(&core, &lane).await {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(provider.name = %lane.name, error.kind = "store", "waiting messages could not be taken: {error}");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
+                Err(error) => done = Err(error),
             }
+        }
+        if let Err(error) = done {
+            tracing::error!(provider.name = %lane.name, error.kind = "store", "waiting messages could not be taken: {error}");
+            tokio::time::sleep(STORE_PAUSE).await;
         }
     }
 }
 
 /// Takes as many waiting messages as there are permits; says how many.
 async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<usize, StoreError> {
-    let Some(first) = lane.begin().await else { return Ok(0) };
+    // Not for ever: while every slot is taken there is something else to look after.
+    let Ok(Some(first)) = tokio::time::timeout(TICK, lane.begin()).await else { return Ok(0) };
     let mut permits: Vec<Permit> = vec![first];
-    permits.extend(std::iter::from_fn(|| lane.try_begin()).take(CLAIM_MAX - 1));
-    let want = LaneWant { lane: lane.name.clone(), max: permits.len() };
+    permits.extend(std::iter::from_fn(|| lane.try_begin_any()).take(CLAIM_MAX - 1));
+    let wanted = permits.len();
+    let want = LaneWant { room: lane.room(wanted), ..LaneWant::new(lane.name.clone(), wanted) };
     let claimed = core.store.claim(&[want], core.clock.now()).await;
     let leased = claimed.as_ref().map_or(0, Vec::len);
     // What is not used must not cost throughput.
     permits.drain(leased.min(permits.len())..).for_each(|permit| lane.give_back(permit));
-    for (leased, permit) in claimed?.into_iter().zip(permits) {
+    if leased < wanted {
+        lane.nothing_waits();
+    }
+    for (leased, mut permit) in claimed?.into_iter().zip(permits) {
+        permit.assign(leased.to.country());
         core.tasks.spawn(work(Arc::clone(core), leased, permit));
     }
     Ok(leased)
+}
+
+/// Offers messages that wait where nothing goes, or next to nothing, to the other providers of their routes. They are only taken out of the
+/// store where some route has another provider that could take them.
+async fn move_stranded(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    let (all, shut) = (lane.is_shut(), lane.stranded_countries());
+    if !all && shut.is_empty() {
+        return Ok(());
+    }
+    let running = core.running.load_full();
+    let want = LaneWant::new(lane.name.clone(), CLAIM_MAX);
+    let want = if all {
+        LaneWant { others: if has_other(&running, &lane.name, None) { CLAIM_MAX } else { 0 }, ..want }
+    } else {
+        let movable = shut.into_iter().filter(|country| has_other(&running, &lane.name, Some(*country)));
+        LaneWant { room: movable.map(|country| (country, CLAIM_MAX)).collect(), others: 0, ..want }
+    };
+    if want.others == 0 && want.room.is_empty() {
+        return Ok(()); // they wait where they are
+    }
+    for leased in core.store.claim(&[want], core.clock.now()).await? {
+        core.tasks.spawn(move_on(Arc::clone(core), leased));
+    }
+    Ok(())
+}
+
+/// Whether some route that uses this provider has another one that takes messages (to that country).
+fn has_other(running: &Running, name: &ProviderName, country: Option<Country>) -> bool {
+    let takes = |other: &ProviderName| {
+        running.provider(other).is_some_and(|(lane, _)| match country {
+            Some(country) => lane.gate(country) == Gate::Go,
+            None => !lane.is_shut(),
+        })
+    };
+    let mut choices = running.plan.rules.iter().map(|rule| &rule.choice);
+    choices.any(|choice| {
+        choice.providers().any(|provider| provider == name)
+            && choice.providers().any(|other| other != name && takes(other))
+    })
 }
 
 /// Attempts that were on the wire when the last process died: their outcome is unknown.

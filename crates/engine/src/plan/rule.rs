@@ -16,6 +16,8 @@ pub struct Rule {
     pub when: When,
     /// Whom it chooses.
     pub choice: Choice,
+    /// What was measured and decides who comes first, where the difference is clear.
+    pub prefer: Prefer,
     /// Template for requests that name none.
     pub template: Option<String>,
     /// Sender for requests that name none; must be one of the tenant's.
@@ -85,6 +87,29 @@ pub struct Hours {
     pub zone: jiff::tz::TimeZone,
     /// As written, for explanations.
     pub text: String,
+}
+
+/// What decides among providers that are usable alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prefer {
+    /// Who delivers more.
+    Delivery,
+    /// Who answers faster.
+    Latency,
+    /// The order or weights as written.
+    #[default]
+    None,
+}
+
+impl Prefer {
+    /// Spelling in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Latency => "latency",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Whom a rule chooses.

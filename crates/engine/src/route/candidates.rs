@@ -9,29 +9,69 @@ use sms_core::{Channel, Encoding, ProviderName, Segmentation, Sender, TenantId};
 
 use super::routed::Routed;
 use crate::admission::Admitted;
-use crate::plan::{Choice, Plan, Provider, Rule};
+use crate::measure::{Measured, Measures, explores};
+use crate::plan::{Choice, Plan, Prefer, Provider, Rule};
 use crate::refusal::{Code, Problem, Refusal};
 use crate::render::Rendered;
 
-/// Orders the providers that can take the message.
+/// Orders the providers that can take the message; the die draws in a split, and seldom sends a message elsewhere than
+/// to the best that was measured.
 ///
 /// # Errors
 /// `test_number`, `channel_not_supported` or `no_route` when none can.
-pub(crate) fn candidates(rendered: Rendered<'_>, plan: &Plan, dice: u32) -> Result<Routed, Refusal> {
+pub(crate) fn candidates(
+    rendered: Rendered<'_>,
+    plan: &Plan,
+    dice: u32,
+    measures: &dyn Measures,
+) -> Result<Routed, Refusal> {
     let rule = rendered.rule();
     let need = Need::new(rendered.admitted(), rendered.sender(), Some(rendered.segmentation()));
     let lineup = Lineup::of(rule, &need, plan);
-    let Some(order) = lineup.order(dice) else {
+    let Some(mut order) = lineup.order(dice) else {
         return Err(lineup.refusal(rule));
     };
+    let country = rendered.admitted().to().country();
+    let preferred = prefer(&mut order, rule.prefer, |name| measures.of(name, country), Some(dice));
+    let mut why = lineup.why(rule, order.first().copied());
+    why.extend(preferred.into_iter().flat_map(|words| ["; ".to_owned(), words]));
     let trace = RouteTrace {
         rule: rule.id.clone(),
-        why: lineup.why(rule, order.first().copied()),
+        why,
         candidates: order.into_iter().cloned().collect(),
         copies_max: rule.copies_max,
         unknown_wait: rule.unknown_wait,
     };
     Ok(Routed::new(rendered, trace))
+}
+
+/// Puts the provider first that measurements prefer; says why where they decided anything. Without a die nothing is
+/// left to chance.
+pub(super) fn prefer<'p>(
+    order: &mut [&'p ProviderName],
+    prefer: Prefer,
+    measured: impl Fn(&ProviderName) -> Measured,
+    dice: Option<u32>,
+) -> Option<String> {
+    let first = *order.first().filter(|_| prefer != Prefer::None && order.len() > 1)?;
+    let of_first = measured(first);
+    let best = order.iter().enumerate().skip(1).fold((0, of_first), |(best, of_best), (at, name)| {
+        let of_name = measured(name);
+        if of_name.beats(&of_best, prefer) { (at, of_name) } else { (best, of_best) }
+    });
+    let (mut to, mut of_to) = best;
+    let explored = dice.and_then(|dice| explores(dice, order.len() - 1)).map(|other| (to + 1 + other) % order.len());
+    if let Some(other) = explored {
+        (to, of_to) = (other, order.get(other).map(|name| measured(name))?);
+    }
+    let name = *order.get(to)?;
+    order.get_mut(..=to)?.rotate_right(1);
+    let (words, by) = (of_to.words(prefer), prefer.as_str());
+    match (explored, to) {
+        (Some(_), _) => Some(format!("{name} tried to be measured by {by}")),
+        (None, 0) => None,
+        (None, _) => Some(format!("{name} preferred by {by}: {words}; {first}: {}", of_first.words(prefer))),
+    }
 }
 
 /// What a message asks of a provider.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use sms_core::{Country, Encoding, NumberType, ProviderName, Segmentation, Sender, UnixMs};
 
-use super::candidates::{Lineup, Need};
+use super::candidates::{Lineup, Need, prefer};
 use super::matching::Facts;
 use super::{Selected, select};
 use crate::admission::{Admitted, admit, recipient};
-use crate::plan::{Choice, Plan, Tenant};
+use crate::measure::{Measured, Measures, Unmeasured};
+use crate::plan::{Choice, Plan, Prefer, Rule, Tenant};
 use crate::refusal::{Problem, Refusal};
 use crate::render::{choose, compose, sender_for};
 use crate::request::SendRequest;
@@ -76,6 +77,9 @@ pub struct Candidate {
     /// In a split: percent of messages that try it first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// What was measured of it in the recipient's country, where the route prefers by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
 }
 
 /// What happens with a provider.
@@ -115,6 +119,17 @@ pub struct TextFacts {
 /// Explains what would become of `request`. Without any content in it (text, code, template, variables) the text is
 /// left open, and the rest is explained all the same.
 pub fn explain(request: SendRequest, tenant: &Arc<Tenant>, plan: &Plan, now: UnixMs) -> Explanation {
+    explain_with(request, tenant, plan, now, &Unmeasured)
+}
+
+/// [`explain`] with what was measured, which decides on routes that `prefer` something.
+pub fn explain_with(
+    request: SendRequest,
+    tenant: &Arc<Tenant>,
+    plan: &Plan,
+    now: UnixMs,
+    measures: &dyn Measures,
+) -> Explanation {
     let mut explanation = Explanation::default();
     if let Ok(to) = recipient(&request.to, tenant.default_country) {
         let number = NumberFacts { masked: to.to_string(), country: to.country(), kind: to.number_type() };
@@ -127,14 +142,20 @@ pub fn explain(request: SendRequest, tenant: &Arc<Tenant>, plan: &Plan, now: Uni
         select(admitted, plan, now)
     });
     match selected {
-        Ok(selected) => explanation.explain_selected(&selected, plan, has_content),
+        Ok(selected) => explanation.explain_selected(&selected, plan, has_content, measures),
         Err(refusal) => explanation.refuse(refusal),
     }
     explanation
 }
 
 impl Explanation {
-    fn explain_selected(&mut self, selected: &Selected<'_>, plan: &Plan, has_content: bool) {
+    fn explain_selected(
+        &mut self,
+        selected: &Selected<'_>,
+        plan: &Plan,
+        has_content: bool,
+        measures: &dyn Measures,
+    ) {
         let (admitted, rule) = (selected.admitted(), selected.rule());
         self.rule = Some(rule.id.clone());
         match choose(selected, plan) {
@@ -160,7 +181,8 @@ impl Explanation {
             Ok(sender) => {
                 let need = Need::new(admitted, &sender, text);
                 let lineup = Lineup::of(rule, &need, plan);
-                self.candidates = candidates(&lineup, &rule.choice);
+                let country = admitted.to().country();
+                self.candidates = candidates(&lineup, rule, |name| measures.of(name, country));
                 if lineup.ranked().is_empty() {
                     self.refuse(lineup.refusal(rule));
                 }
@@ -197,24 +219,30 @@ fn verdicts(admitted: &Admitted, plan: &Plan, now: UnixMs) -> Vec<RuleVerdict> {
     plan.rules.iter().map(verdict).collect()
 }
 
-fn candidates(lineup: &Lineup<'_>, choice: &Choice) -> Vec<Candidate> {
+fn candidates(lineup: &Lineup<'_>, rule: &Rule, measured: impl Fn(&ProviderName) -> Measured) -> Vec<Candidate> {
     let weights = lineup.weights();
+    let mut ranked = lineup.ranked();
+    let mut order: Vec<&ProviderName> = ranked.iter().map(|(name, _)| *name).collect();
+    let preferred = prefer(&mut order, rule.prefer, &measured, None);
+    ranked.sort_by_key(|(name, _)| order.iter().position(|ordered| ordered == name));
+    let shown = |name: &ProviderName| (rule.prefer != Prefer::None).then(|| measured(name));
     let mut before: Option<&ProviderName> = None;
     let mut candidates = Vec::new();
-    for (provider, weight) in lineup.ranked() {
-        let share = match choice {
-            Choice::Split(_) if weights > 0 => Some(percent(weight, weights)),
+    for (provider, weight) in ranked {
+        let share = match &rule.choice {
+            // Nothing is drawn where measurements decide.
+            Choice::Split(_) if weights > 0 && preferred.is_none() => Some(percent(weight, weights)),
             Choice::Split(_) | Choice::Use(_) => None,
         };
         let (decision, why) = match (before, share) {
             (_, Some(share)) if weight > 0 => {
                 (CandidateDecision::Use, format!("first for {share} % of messages, else fail-over"))
             }
-            (None, _) => (CandidateDecision::Use, "first".to_owned()),
+            (None, _) => (CandidateDecision::Use, preferred.clone().unwrap_or_else(|| "first".to_owned())),
             (Some(before), _) => (CandidateDecision::Next, format!("if {before} fails")),
         };
         before = Some(provider);
-        candidates.push(Candidate { provider: provider.clone(), decision, why, share });
+        candidates.push(Candidate { provider: provider.clone(), decision, why, share, measured: shown(provider) });
     }
     let skipped = lineup.entries().iter().filter_map(|(provider, fit)| Some((*provider, fit.err()?)));
     candidates.extend(skipped.map(|(provider, skip)| Candidate {
@@ -222,6 +250,7 @@ fn candidates(lineup: &Lineup<'_>, choice: &Choice) -> Vec<Candidate> {
         decision: CandidateDecision::Skip,
         why: skip.words(),
         share: None,
+        measured: None,
     }));
     candidates
 }

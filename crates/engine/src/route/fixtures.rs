@@ -11,7 +11,8 @@ use sms_core::{
 };
 use tokio::time::Instant;
 
-use crate::plan::{Choice, ClassTtl, Countries, Language, Plan, Provider, Rule, Tenant, When};
+use crate::measure::Unmeasured;
+use crate::plan::{Choice, ClassTtl, Countries, Language, Plan, Prefer, Provider, Rule, Tenant, When};
 use crate::refusal::Refusal;
 use crate::render::{TemplateSpec, Templates, render};
 use crate::request::{Acceptance, SendRequest};
@@ -102,6 +103,7 @@ pub(crate) fn rule(id: &str, when: When, providers: &[&str]) -> Rule {
         id: id.to_owned(),
         when,
         choice: Choice::Use(names),
+        prefer: Prefer::None,
         template: None,
         sender: None,
         copies_max: 2,
@@ -168,7 +170,7 @@ pub(crate) fn run_as(
     (now, dice): (UnixMs, u32),
 ) -> Result<Routed, Refusal> {
     let admitted = crate::admission::admit(request, &plan.tenants[tenant], plan, now)?;
-    candidates(render(select(admitted, plan, now)?, plan)?, plan, dice)
+    candidates(render(select(admitted, plan, now)?, plan)?, plan, dice, &Unmeasured)
 }
 
 pub(crate) fn noon() -> UnixMs {

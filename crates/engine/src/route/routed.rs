@@ -1,7 +1,7 @@
 //! The pipeline's last value before it becomes durable: a message with its providers in order.
 
 use sms_core::store::{Charge, Details, NewMessage, RouteTrace};
-use sms_core::{MessageId, ProviderName, UnixMs};
+use sms_core::{Country, MessageId, ProviderName, TenantId, UnixMs};
 
 use super::charges;
 use crate::admission::Admitted;
@@ -25,6 +25,16 @@ impl Routed {
     /// When the request came in.
     pub fn received(&self) -> UnixMs {
         self.admitted.received()
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.admitted.tenant().id
+    }
+
+    /// Where it goes.
+    pub fn country(&self) -> Country {
+        self.admitted.to().country()
     }
 
     /// Providers in order of preference; never empty.

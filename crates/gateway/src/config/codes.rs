@@ -133,8 +133,8 @@ codes! {
         "The value has the form of a country, but nothing will ever match it.",
         "Countries are written as the two letters of ISO 3166: \"DE\", \"GB\", \"US\".";
     PREFER_NOT_BUILT "W210", "a preference this version does not follow",
-        "This version takes a route's providers in the order written, or by `split`; it does not yet choose by measured delivery, price or latency.",
-        "Write the providers in the order you prefer, or remove `prefer`.";
+        "This version knows no prices, so it takes the route's providers in the order written, or by `split`. It does choose by measured delivery or latency.",
+        "Write prefer = \"delivery\" or \"latency\", or the providers in the order of their price without `prefer`.";
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ use crate::config::schema::{self, Prefer, Route, When};
 
 pub(super) fn rule(route: Route) -> Rule {
     let Route { id, max_copies, prefer, sender, split, template, ttl, unknown_wait, uses, when } = route;
-    match prefer {
-        // Order and weights as written hold for all of them until delivery, price and latency are measured.
-        Prefer::Cost | Prefer::Delivery | Prefer::Latency | Prefer::None => {}
-    }
+    let prefer = match prefer {
+        Prefer::Delivery => plan::Prefer::Delivery,
+        Prefer::Latency => plan::Prefer::Latency,
+        // Prices are not known yet: the order or weights as written hold.
+        Prefer::Cost | Prefer::None => plan::Prefer::None,
+    };
     let schema::ClassTtl { otp, transactional } = ttl;
     let uses = uses.into_iter().map(ProviderName::new);
     let choice = if split.is_empty() {
@@ -25,6 +27,7 @@ pub(super) fn rule(route: Route) -> Rule {
         id,
         when: conditions(when),
         choice,
+        prefer,
         template,
         sender,
         copies_max: max_copies,

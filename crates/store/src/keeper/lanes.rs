@@ -5,6 +5,7 @@ use sms_core::{MessageId, UnixMs};
 use tracing::error;
 
 use super::Keeper;
+use crate::queue::Room;
 use crate::read;
 use crate::state::{State, Turn, Wait};
 use crate::tables::{Failure, Tables};
@@ -14,7 +15,8 @@ impl<T: Tables> Keeper<T> {
     pub(crate) fn claim(&mut self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, Failure> {
         let mut claimed = Vec::new();
         for want in wants {
-            for id in self.queue.due(&want.lane, now, want.max) {
+            let room = Room { countries: &want.room, others: want.others };
+            for id in self.queue.pick(&want.lane, now, want.max, &room) {
                 claimed.extend(self.claim_one(id, now)?);
             }
         }

@@ -25,7 +25,7 @@ fn wired(sources: &Sources<'_>) -> Loaded {
 
 #[test]
 fn what_this_version_does_not_do_is_told() {
-    let toml = format!("{MINIMAL}[[routes]]\nid = \"r\"\nuse = [\"mitto\"]\nprefer = \"delivery\"\n");
+    let toml = format!("{MINIMAL}[[routes]]\nid = \"r\"\nuse = [\"mitto\"]\nprefer = \"cost\"\n");
     assert!(warnings(&loaded(&sources(vec![text("gateway.toml", &toml)]))).contains(&"W210"));
     let toml = format!("{MINIMAL}[store]\nurl = \"postgres://db/sms\"\n");
     assert_eq!(codes(&refused(&sources(vec![text("gateway.toml", &toml)]))), ["E106 store.url"]);

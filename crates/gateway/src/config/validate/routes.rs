@@ -19,13 +19,13 @@ impl Check<'_> {
             self.candidates(route, &path);
             self.conditions(&route.when, &path.clone().key("when"));
             self.bounds(route, &path);
-            if route.prefer != Prefer::None {
+            if route.prefer == Prefer::Cost {
                 let title = format!("route `{}` has a preference that this version does not follow", route.id);
                 self.at_value(
                     &codes::PREFER_NOT_BUILT,
                     path.clone().key("prefer"),
                     title,
-                    "providers are taken in order",
+                    "\"delivery\" and \"latency\" are measured; prices are not known yet",
                 );
             }
             if let Some(template) = &route.template {

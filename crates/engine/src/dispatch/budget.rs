@@ -1,0 +1,125 @@
+//! How many attempts with one provider may be repetitions: a fifth of what is offered to it, so that an outage is not
+//! answered with a storm. Knows no message; what exceeds the budget is put off, never dropped.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Repetitions per message offered for the first time.
+const SHARE: f64 = 0.2;
+
+/// Repetitions a second that are always allowed: a lone message must not wait for others to be sent.
+const FLOOR_PER_SECOND: f64 = 1.0;
+
+/// Repetitions that may come at once.
+const BURST: f64 = 10.0;
+
+/// Over how long the rate of offered messages is averaged.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The budget of one provider.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Repetitions left; negative while some are booked ahead.
+    left: f64,
+    /// Messages offered per second, averaged as if nothing had been offered before it began.
+    rate: f64,
+    began: Instant,
+    at: Instant,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { left: BURST, rate: 0.0, began: now, at: now }
+    }
+
+    /// A message is offered to the provider for the first time.
+    pub(super) fn offered(&mut self, now: Instant) {
+        self.advance(now);
+        self.rate += 1.0 / WINDOW.as_secs_f64();
+        self.left = (self.left + SHARE).min(BURST);
+    }
+
+    /// Books a repetition; says how long it must be put off.
+    pub(super) fn book(&mut self, now: Instant) -> Duration {
+        self.advance(now);
+        self.left -= 1.0;
+        if self.left >= 0.0 {
+            return Duration::ZERO;
+        }
+        let age = now.saturating_duration_since(self.began).max(Duration::from_secs(1));
+        let rate = self.rate / (1.0 - (-age.as_secs_f64() / WINDOW.as_secs_f64()).exp());
+        let refill = FLOOR_PER_SECOND + SHARE * rate;
+        Duration::from_secs_f64((-self.left / refill).min(PUT_OFF_MAX.as_secs_f64()))
+    }
+
+    /// A booked repetition will not be made.
+    pub(super) fn cancel(&mut self) {
+        self.left = (self.left + 1.0).min(BURST);
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.rate *= (-passed / WINDOW.as_secs_f64()).exp();
+        self.left = (self.left + passed * FLOOR_PER_SECOND).min(BURST);
+    }
+}
+
+/// No message lives longer.
+const PUT_OFF_MAX: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lone_message_is_repeated_without_delay() {
+        let mut budget = Budget::new();
+        budget.offered(Instant::now());
+        for _ in 0..4 {
+            assert_eq!(budget.book(Instant::now()), Duration::ZERO);
+        }
+    }
+
+    /// 100 messages a second, every one of which wants two repetitions.
+    #[tokio::test(start_paused = true)]
+    async fn repetitions_stay_below_a_fifth_of_what_is_offered() {
+        let (mut budget, began) = (Budget::new(), Instant::now());
+        let mut due = Vec::new();
+        for _ in 0..3_000 {
+            tokio::time::advance(Duration::from_millis(10)).await;
+            budget.offered(Instant::now());
+            for _ in 0..2 {
+                due.push(Instant::now() + budget.book(Instant::now()));
+            }
+        }
+        let end = Instant::now();
+        let made = due.iter().filter(|at| **at <= end).count();
+        // 20 % of 3,000, the burst, and the floor of one a second.
+        assert!((400..=660).contains(&made), "{made} in {:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_booked_ahead_is_available_again_when_it_is_not_made() {
+        let mut budget = Budget::new();
+        for _ in 0..10 {
+            budget.book(Instant::now());
+        }
+        let put_off = budget.book(Instant::now());
+        assert!(put_off > Duration::ZERO);
+        budget.cancel();
+        assert_eq!(budget.book(Instant::now()), put_off);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_provider_earns_its_burst_back() {
+        let mut budget = Budget::new();
+        for _ in 0..40 {
+            budget.book(Instant::now());
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(budget.book(Instant::now()), Duration::ZERO);
+    }
+}

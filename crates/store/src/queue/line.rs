@@ -1,0 +1,308 @@
+//! The order in which one lane's waiting messages go: tenants take turns, and within a tenant its countries; the
+//! youngest first where messages live for minutes (a code is worth most while its owner waits), else the oldest first.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use sms_core::{Class, Country, MessageId, TenantId, UnixMs};
+
+use super::Job;
+
+/// Waiting messages of one lane.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Not due yet, by due time.
+    later: BTreeMap<(UnixMs, MessageId), Waiting>,
+    /// Due, by tenant.
+    ready: BTreeMap<TenantId, Turns>,
+    /// Who was served last.
+    last: Option<TenantId>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    tenant: TenantId,
+    country: Country,
+    expires: UnixMs,
+}
+
+/// One tenant's messages that are due.
+#[derive(Debug, Default)]
+struct Turns {
+    countries: BTreeMap<Country, Ready>,
+    last: Option<Country>,
+}
+
+/// Ids with their expiry.
+#[derive(Debug, Default)]
+struct Ready {
+    /// Of messages that live for minutes.
+    brief: BTreeMap<MessageId, UnixMs>,
+    lasting: BTreeMap<MessageId, UnixMs>,
+}
+
+/// How many more may go, by country.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    pub(crate) countries: &'a [(Country, usize)],
+    /// Of each country that is not named.
+    pub(crate) others: usize,
+}
+
+/// A message's turn has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Picked {
+    pub(super) id: MessageId,
+    pub(super) tenant: TenantId,
+    pub(super) country: Country,
+    pub(super) expires: UnixMs,
+}
+
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.later.is_empty() && self.ready.is_empty()
+    }
+
+    /// The earliest due time; what is due already is due at the beginning of time.
+    pub(super) fn next_due(&self) -> Option<UnixMs> {
+        if self.ready.is_empty() { self.later.first_key_value().map(|((due, _), _)| *due) } else { Some(UnixMs::new(0)) }
+    }
+
+    pub(super) fn add(&mut self, job: &Job) {
+        // A first attempt is due from the beginning and needs no second place to wait in.
+        if job.due <= job.id.created() {
+            self.make_ready(job.id, &job.tenant, job.country, job.expires);
+        } else {
+            let waiting = Waiting { tenant: job.tenant.clone(), country: job.country, expires: job.expires };
+            self.later.insert((job.due, job.id), waiting);
+        }
+    }
+
+    /// Says whether it was still here.
+    pub(super) fn remove(&mut self, job: &Job) -> bool {
+        if self.later.remove(&(job.due, job.id)).is_some() {
+            return true;
+        }
+        let Some(turns) = self.ready.get_mut(&job.tenant) else { return false };
+        let Some(ready) = turns.countries.get_mut(&job.country) else { return false };
+        let removed = ready.of(job.id, job.expires).remove(&job.id).is_some();
+        if ready.is_empty() {
+            turns.countries.remove(&job.country);
+        }
+        if turns.countries.is_empty() {
+            self.ready.remove(&job.tenant);
+        }
+        removed
+    }
+
+    /// A message that was picked waits again.
+    pub(super) fn put_back(&mut self, picked: &Picked) {
+        self.make_ready(picked.id, &picked.tenant, picked.country, picked.expires);
+    }
+
+    /// Takes out up to `max` messages that are due and not expired. Expired ones in the way leave too: a sweep ends
+    /// them.
+    pub(super) fn pick(&mut self, now: UnixMs, max: usize, room: &Room<'_>) -> Vec<Picked> {
+        self.ripen(now);
+        let mut left = Left { room, taken: BTreeMap::new() };
+        let (mut picked, mut misses) = (Vec::new(), 0);
+        while picked.len() < max && misses < self.ready.len() {
+            let Some(tenant) = following(&self.ready, self.last.as_ref()).cloned() else { break };
+            let Some(turns) = self.ready.get_mut(&tenant) else { break };
+            let found = turns.pick(now, &mut left);
+            if turns.countries.is_empty() {
+                self.ready.remove(&tenant);
+            }
+            match found {
+                Some((country, id, expires)) => {
+                    picked.push(Picked { id, tenant: tenant.clone(), country, expires });
+                    misses = 0;
+                }
+                None => misses += 1,
+            }
+            self.last = Some(tenant);
+        }
+        picked
+    }
+
+    /// What became due joins the turns.
+    fn ripen(&mut self, now: UnixMs) {
+        while let Some(entry) = self.later.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let ((_, id), Waiting { tenant, country, expires }) = entry.remove_entry();
+            self.make_ready(id, &tenant, country, expires);
+        }
+    }
+
+    fn make_ready(&mut self, id: MessageId, tenant: &TenantId, country: Country, expires: UnixMs) {
+        let turns = match self.ready.get_mut(tenant) {
+            Some(turns) => turns,
+            None => self.ready.entry(tenant.clone()).or_default(),
+        };
+        turns.countries.entry(country).or_default().of(id, expires).insert(id, expires);
+    }
+}
+
+impl Turns {
+    fn pick(&mut self, now: UnixMs, left: &mut Left<'_>) -> Option<(Country, MessageId, UnixMs)> {
+        for _ in 0..self.countries.len() {
+            let country = *following(&self.countries, self.last.as_ref())?;
+            self.last = Some(country);
+            if left.of(country) == 0 {
+                continue;
+            }
+            let found = self.countries.get_mut(&country).and_then(|ready| ready.pick(now));
+            if self.countries.get(&country).is_some_and(Ready::is_empty) {
+                self.countries.remove(&country);
+            }
+            if let Some((id, expires)) = found {
+                left.take(country);
+                return Some((country, id, expires));
+            }
+        }
+        None
+    }
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.brief.is_empty() && self.lasting.is_empty()
+    }
+
+    /// The class is sealed in the details: how long a message lives stands for it.
+    fn of(&mut self, id: MessageId, expires: UnixMs) -> &mut BTreeMap<MessageId, UnixMs> {
+        if expires.since(id.created()) <= Class::Otp.ttl_max() { &mut self.brief } else { &mut self.lasting }
+    }
+
+    /// Codes go before what can wait for hours.
+    fn pick(&mut self, now: UnixMs) -> Option<(MessageId, UnixMs)> {
+        let brief = std::iter::from_fn(|| self.brief.pop_last()).find(|(_, expires)| *expires > now);
+        brief.or_else(|| std::iter::from_fn(|| self.lasting.pop_first()).find(|(_, expires)| *expires > now))
+    }
+}
+
+/// What is left of the room.
+struct Left<'a> {
+    room: &'a Room<'a>,
+    taken: BTreeMap<Country, usize>,
+}
+
+impl Left<'_> {
+    fn of(&self, country: Country) -> usize {
+        let named = self.room.countries.iter().find(|(named, _)| *named == country);
+        let room = named.map_or(self.room.others, |(_, room)| *room);
+        room.saturating_sub(self.taken.get(&country).copied().unwrap_or_default())
+    }
+
+    fn take(&mut self, country: Country) {
+        *self.taken.entry(country).or_default() += 1;
+    }
+}
+
+/// The key after `last`, beginning anew at the end.
+fn following<'m, K: Ord, V>(map: &'m BTreeMap<K, V>, last: Option<&K>) -> Option<&'m K> {
+    let after = last.and_then(|last| map.range((Bound::Excluded(last), Bound::Unbounded)).next());
+    after.or_else(|| map.first_key_value()).map(|(key, _)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sms_core::ProviderName;
+
+    use super::*;
+
+    const ANY: Room<'_> = Room { countries: &[], others: usize::MAX };
+
+    fn id(n: i64) -> MessageId {
+        MessageId::new(UnixMs::new(n), [0; 10])
+    }
+
+    fn job(n: i64, tenant: &str, country: &str, life: Duration) -> Job {
+        Job {
+            id: id(n),
+            tenant: TenantId::new(tenant),
+            country: Country::parse(country).unwrap(),
+            lane: ProviderName::new("a"),
+            due: UnixMs::new(n),
+            expires: UnixMs::new(n).plus(life),
+        }
+    }
+
+    fn line(jobs: &[Job]) -> Line {
+        let mut line = Line::default();
+        jobs.iter().for_each(|job| line.add(job));
+        line
+    }
+
+    fn otp(n: i64, tenant: &str) -> Job {
+        job(n, tenant, "CH", Duration::from_mins(5))
+    }
+
+    fn picked(line: &mut Line, max: usize, room: &Room<'_>) -> Vec<i64> {
+        line.pick(UnixMs::new(1_000), max, room).iter().map(|picked| picked.id.created().get()).collect()
+    }
+
+    #[test]
+    fn codes_go_youngest_first_and_the_rest_oldest_first_after_them() {
+        let hour = |n| job(n, "acme", "CH", Duration::from_hours(1));
+        let mut line = line(&[hour(1), otp(2, "acme"), otp(3, "acme"), hour(4), otp(5, "acme")]);
+        assert_eq!(picked(&mut line, 9, &ANY), [5, 3, 2, 1, 4]);
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn tenants_take_turns_however_much_each_has_waiting() {
+        let mut jobs: Vec<Job> = (0..100).map(|n| otp(n, "loud")).collect();
+        jobs.extend((200..203).map(|n| otp(n, "quiet")));
+        jobs.extend((300..303).map(|n| otp(n, "still")));
+        let mut line = line(&jobs);
+        let first = picked(&mut line, 4, &ANY);
+        assert_eq!(first, [99, 202, 302, 98]);
+        assert_eq!(picked(&mut line, 5, &ANY), [201, 301, 97, 200, 300], "the turns go on");
+        assert_eq!(picked(&mut line, 3, &ANY), [96, 95, 94]);
+    }
+
+    #[test]
+    fn a_country_without_room_is_passed_over() {
+        let life = Duration::from_mins(5);
+        let mut line =
+            line(&[job(1, "acme", "DE", life), job(2, "acme", "DE", life), job(3, "acme", "CH", life), otp(4, "b")]);
+        let de = |n| [(Country::parse("DE").unwrap(), n)];
+        let (none, one) = (de(0), de(1));
+        assert_eq!(picked(&mut line, 9, &Room { countries: &none, others: 9 }), [3, 4]);
+        assert_eq!(picked(&mut line, 9, &Room { countries: &one, others: 0 }), [2]);
+        assert_eq!(picked(&mut line, 9, &ANY), [1]);
+    }
+
+    #[test]
+    fn what_is_not_due_waits_and_joins_its_tenants_turns() {
+        let mut line = line(&[otp(1, "acme"), Job { due: UnixMs::new(1_001), ..otp(2, "acme") }]);
+        assert_eq!(line.next_due(), Some(UnixMs::new(0)));
+        assert_eq!(picked(&mut line, 9, &ANY), [1]);
+        assert_eq!(line.next_due(), Some(UnixMs::new(1_001)));
+        assert_eq!(line.pick(UnixMs::new(1_001), 9, &ANY).len(), 1);
+        assert_eq!(line.next_due(), None);
+    }
+
+    #[test]
+    fn expired_ones_are_never_picked() {
+        let life = Duration::from_millis(10);
+        let mut line = line(&[job(1, "acme", "CH", life), otp(2, "acme"), job(995, "acme", "CH", life)]);
+        assert_eq!(picked(&mut line, 9, &ANY), [995, 2]);
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn what_is_removed_or_put_back_is_where_it_was() {
+        let jobs = [otp(1, "acme"), Job { due: UnixMs::new(9_000), ..otp(2, "acme") }];
+        let mut line = line(&jobs);
+        let taken = line.pick(UnixMs::new(1_000), 1, &ANY);
+        assert!(!line.remove(&jobs[0]), "it was picked");
+        taken.iter().for_each(|picked| line.put_back(picked));
+        assert!(jobs.iter().all(|job| line.remove(job)) && line.is_empty());
+    }
+}
