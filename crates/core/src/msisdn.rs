@@ -1,12 +1,14 @@
 //! Phone numbers. [`Msisdn`] is a valid number in E.164 form, parsed once at the edge.
 //!
-//! Hides the phone number library from everything else. Must never show a full number: `Display` and `Debug` mask it,
+//! Hides the phone number library from everything else, and asks it only about what its plans, compiled into a table
+//! (`msisdn/plan.rs`), do not settle. Must never show a full number: `Display` and `Debug` mask it,
 //! errors do not echo it, and only [`Msisdn::expose`] and its siblings give it in clear.
 
 mod country;
 mod error;
 mod kind;
 mod numbering;
+mod plan;
 mod reading;
 
 pub use country::Country;
@@ -17,6 +19,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use plan::Plan;
 use reading::Reading;
 
 /// A phone number: valid in its country's numbering plan, or one of the test numbers ([`Msisdn::is_test`]).
@@ -47,9 +50,9 @@ impl Msisdn {
     /// ```
     pub fn parse(text: &str, default_country: Option<Country>) -> Result<Self, MsisdnError> {
         let reading = Reading::of(text)?;
-        let with_zero = numbering::resolve(&reading, default_country);
+        let with_zero = numbering::resolve(&reading, default_country, Plan::BUILT_IN);
         match (with_zero, reading.without_trunk_zero()) {
-            (Err(_), Some(reading)) => numbering::resolve(&reading, default_country),
+            (Err(_), Some(reading)) => numbering::resolve(&reading, default_country, Plan::BUILT_IN),
             (result, _) => result,
         }
     }

@@ -1,6 +1,9 @@
-//! Chores of this repository: `cargo xtask tidy` holds the code to the rules that no compiler checks. Depends on no crate
-//! of the product, so that it builds in seconds and can judge a tree that does not compile.
+//! Chores of this repository: `cargo xtask tidy` holds the code to the rules that no compiler checks, `cargo xtask
+//! numbering` compiles the numbering plans. Depends on no crate of the product, so that it builds in seconds and can judge a
+//! tree that does not compile.
 
+mod cargo;
+mod numbering;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -10,25 +13,32 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["tidy"] => tidy::run(&root()),
-        ["tidy", "--fix"] => tidy::fix(&root()),
+        ["numbering"] => numbering::write(&root()).map(|written| (written, true)),
+        ["tidy"] => tidy::run(&root()).map(|outcome| told(&outcome)),
+        ["tidy", "--fix"] => tidy::fix(&root()).map(|outcome| told(&outcome)),
         _ => {
-            say("usage: cargo xtask tidy [--fix]");
+            say("usage: cargo xtask tidy [--fix] | numbering");
             return ExitCode::from(2);
         }
     };
     match outcome {
-        Ok(lines) => {
-            let failed = !lines.faults.is_empty();
-            lines.faults.iter().for_each(|fault| say(&fault.to_string()));
-            say(&format!("{} checks passed, {} failed", lines.passed, lines.failed));
-            if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        Ok((lines, fine)) => {
+            say(&lines);
+            if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            say(&format!("tidy could not run: {error:#}"));
+            say(&format!("{} could not run: {error:#}", words.join(" ")));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What tidy found, a line each, and whether that is nothing.
+fn told(outcome: &tidy::Outcome) -> (String, bool) {
+    let fine = outcome.faults.is_empty();
+    let sum = format!("{} checks passed, {} failed", outcome.passed, outcome.failed);
+    let lines = outcome.faults.iter().map(ToString::to_string).chain([sum]);
+    (lines.collect::<Vec<_>>().join("\n"), fine)
 }
 
 /// The workspace this binary was built from.

@@ -39,6 +39,11 @@ impl Country {
         u16::try_from(code).ok()
     }
 
+    /// The letters as the numbering plans have them.
+    pub(super) const fn of_plan(letters: [u8; 2]) -> Self {
+        Self(letters)
+    }
+
     pub(super) fn region(self) -> Option<Region> {
         Region::from_code(self.as_str()).ok()
     }

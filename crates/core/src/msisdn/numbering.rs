@@ -1,53 +1,74 @@
 //! Asks the numbering plans (libphonenumber's) about a number that has been read. Must never accept what can merely be
 //! parsed: a number counts only when its country's plan has it as valid.
+//!
+//! The library runs a dozen regular expressions for a number, the table of [`Plan`] takes a step a digit. So the table is
+//! asked first, and the library about the rest: what is not valid as it stands, national notation, digits whose beginning
+//! might be a national prefix. With a table that knows nothing the answers are the same.
 
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberType, Region, ValidationError,
 };
 
+use super::plan::Plan;
 use super::reading::Reading;
 use super::{Country, DIGITS_MAX, DIGITS_MIN, Msisdn, MsisdnError};
 
 /// Finds the number that a reading means, from most to least certain.
-pub(super) fn resolve(reading: &Reading, default_country: Option<Country>) -> Result<Msisdn, MsisdnError> {
+pub(super) fn resolve(reading: &Reading, default_country: Option<Country>, plan: Plan) -> Result<Msisdn, MsisdnError> {
     let digits = reading.digits.as_str();
     if reading.plus {
         // `+00…` and `+011…`: no calling code begins with a zero, and people mix the two notations up.
         let digits = digits.strip_prefix("00").or_else(|| digits.strip_prefix("011")).unwrap_or(digits);
-        return international(digits);
+        return international(digits, plan);
     }
     let home = default_country.filter(|country| country.calling_code().is_some()).and_then(Country::region);
     if let Some(rest) = digits.strip_prefix("00") {
-        let found = international(rest);
+        let found = international(rest, plan);
         return match home {
             // `00` may be the beginning of a longer prefix there, such as Australia's 0011.
-            Some(region) => found.or_else(|error| as_dialled_in(digits, region).map_err(|_| error)),
+            Some(region) => found.or_else(|error| as_dialled_in(digits, region, plan).map_err(|_| error)),
             None => found,
         };
     }
     match home {
-        Some(region) => as_dialled_in(digits, region),
+        Some(region) => as_dialled_in(digits, region, plan),
         // `(201) 555-0123` is American, not Egyptian.
         None if reading.area_code_first => Err(incomplete(digits)),
-        None => international(digits).map_err(|_| incomplete(digits)),
+        None => international(digits, plan).map_err(|_| incomplete(digits)),
     }
 }
 
 /// Digits that begin with a calling code.
-fn international(digits: &str) -> Result<Msisdn, MsisdnError> {
+fn international(digits: &str, plan: Plan) -> Result<Msisdn, MsisdnError> {
+    let e164 = if digits.starts_with('0') { None } else { digits.parse().ok() };
+    if let Some(found) = e164.and_then(|e164| certain(e164, plan)) {
+        return Ok(found);
+    }
     let number = parse(&format!("+{digits}"), None)?;
-    let found = accept(&number, digits)?;
-    if digits.parse() == Ok(found.digits) { Ok(found) } else { settled(found) }
+    let found = accept(&number, digits, plan)?;
+    if e164 == Some(found.digits) { Ok(found) } else { settled(found, plan) }
+}
+
+/// The number that the library would read from a plus and these digits, where that is sure without asking it.
+fn certain(e164: u64, plan: Plan) -> Option<Msisdn> {
+    if Msisdn::test(e164).is_test() {
+        return Some(Msisdn::test(e164));
+    }
+    let judged = plan.judge(e164).filter(|judged| judged.stands)?;
+    Some(Msisdn { digits: e164, country: judged.country, number_type: judged.number_type })
 }
 
 /// Digits as a subscriber in `region` would dial them, with that region's own international prefix, too.
-fn as_dialled_in(digits: &str, region: Region) -> Result<Msisdn, MsisdnError> {
-    settled(accept(&parse(digits, Some(region))?, digits)?)
+fn as_dialled_in(digits: &str, region: Region, plan: Plan) -> Result<Msisdn, MsisdnError> {
+    settled(accept(&parse(digits, Some(region))?, digits, plan)?, plan)
 }
 
 /// Makes sure that the E.164 form of what was found reads as the same number again.
-fn settled(found: Msisdn) -> Result<Msisdn, MsisdnError> {
-    let again = accept(&parse(&found.expose(), None)?, &found.expose_digits())?;
+fn settled(found: Msisdn, plan: Plan) -> Result<Msisdn, MsisdnError> {
+    if certain(found.digits, plan) == Some(found) {
+        return Ok(found);
+    }
+    let again = accept(&parse(&found.expose(), None)?, &found.expose_digits(), plan)?;
     if again == found { Ok(found) } else { Err(MsisdnError::InvalidForCountry { country: found.country }) }
 }
 
@@ -69,15 +90,18 @@ fn parse(text: &str, region: Option<Region>) -> Result<PhoneNumber, MsisdnError>
     })
 }
 
-fn accept(number: &PhoneNumber, written: &str) -> Result<Msisdn, MsisdnError> {
+fn accept(number: &PhoneNumber, written: &str, plan: Plan) -> Result<Msisdn, MsisdnError> {
     let digits = e164_digits(number)?;
     if Msisdn::test(digits).is_test() {
         return Ok(Msisdn::test(digits));
     }
+    if let Some(judged) = plan.judge(digits) {
+        return Ok(Msisdn { digits, country: judged.country, number_type: judged.number_type });
+    }
     let kind = PHONE_NUMBER_UTIL.get_number_type(number);
     if kind == PhoneNumberType::Unknown {
         return match without_mexican_mobile_prefix(number, written) {
-            Some(repaired) => accept(&repaired, written),
+            Some(repaired) => accept(&repaired, written, plan),
             None => Err(refusal(number)),
         };
     }

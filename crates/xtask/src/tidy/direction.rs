@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::Fault;
 use super::tree::{Tree, before_tests, is_test_file};
+use crate::cargo;
 
 /// Crates that are no provider, and what each may use of this workspace when it is built for real. Tests may use more.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -77,7 +77,7 @@ pub(crate) fn members(root: &Path) -> Result<Vec<Member>> {
     struct Metadata {
         packages: Vec<Member>,
     }
-    let text = cargo(root, &["metadata", "--no-deps", "--format-version", "1"])?;
+    let text = cargo::ask(root, &["metadata", "--no-deps", "--format-version", "1"])?;
     Ok(serde_json::from_str::<Metadata>(&text).context("cargo metadata")?.packages)
 }
 
@@ -131,7 +131,7 @@ impl Builds for Cargo<'_> {
             None => vec!["--workspace"],
         };
         let words = [&["tree", "--prefix", "none", "--format", "{p}"], which.as_slice()].concat();
-        let text = cargo(self.root, &words)?;
+        let text = cargo::ask(self.root, &words)?;
         Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
     }
 }
@@ -176,13 +176,6 @@ fn provider_of(path: &str, text: &str) -> Option<String> {
     let package = format!("sms-{folder}");
     let known = ARROWS.iter().map(|(name, _)| *name).chain(ROOTS.iter().copied()).any(|name| name == package);
     (!known && text.contains(&format!("name = \"{package}\""))).then(|| folder.to_owned())
-}
-
-fn cargo(root: &Path, words: &[&str]) -> Result<String> {
-    let output = Command::new("cargo").args(words).arg("--locked").current_dir(root).output().context("cargo")?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo {}: {}", words.join(" "), told.trim());
-    String::from_utf8(output.stdout).context("cargo's answer")
 }
 
 #[cfg(test)]
