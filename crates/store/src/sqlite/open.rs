@@ -161,7 +161,8 @@ fn restore(keeper: &mut Keeper<SqliteTables>, now: UnixMs) -> rusqlite::Result<(
     }
     keeper.queue.commit();
 
-    let sql = "SELECT row, provider, message, upstream_id, state, code, their_time, at, part, parts FROM parked ORDER BY row";
+    let sql =
+        "SELECT row, provider, message, upstream_id, state, code, their_time, at, part, parts FROM parked ORDER BY row";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

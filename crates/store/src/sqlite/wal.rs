@@ -1,33 +1,68 @@
-//! Whether the write-ahead log beside a database is whole. `SQLite` takes the frames up to the first that does not fit and
-//! drops everything behind it without a word: right for what a crash tore, and silent loss where a disk changed a bit
-//! under commits that were answered. Never writes.
+//! Whether the write-ahead log beside a database is whole, and what it holds. `SQLite` takes the frames up to the first
+//! that does not fit and drops everything behind it without a word: right for what a crash tore, and silent loss where a
+//! disk changed a bit under commits that were answered. Never writes.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-/// Where the log stops being readable although more than a crash can tear stands behind: at least two commits, and a
-/// crash tears only the last. `None` for a log that is whole, torn, empty or not there.
+/// What a log holds.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// Names this log among those that began anew in the same file; `None` without a readable head.
+    pub(super) salts: Option<Salts>,
+    /// Frames up to the end of the last whole commit.
+    pub(super) frames: u32,
+    /// The pages in those frames: what the database's file holds of them does not count.
+    pub(super) pages: HashSet<u32>,
+    /// Where the log stops being readable although more than a crash can tear stands behind: at least two commits, and a
+    /// crash tears only the last.
+    pub(super) damage: Option<u64>,
+}
+
+/// The two numbers that every frame of a log carries; the first goes up by one with each log.
+pub(super) type Salts = [u8; 8];
+
+/// Reads a whole log; one that is not there is empty.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn damage(path: &Path) -> io::Result<Option<u64>> {
+pub(super) fn look(path: &Path) -> io::Result<Log> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Log::default()),
         Err(error) => return Err(error),
     };
     let mut log = BufReader::with_capacity(1 << 18, file);
     let mut header = [0; HEADER_LEN];
     if !fill(&mut log, &mut header)? {
-        return Ok(None);
+        return Ok(Log::default());
     }
     let mut walk = Walk::begin(&header);
     let mut frame = vec![0; FRAME_HEADER_LEN + walk.page_len];
     while fill(&mut log, &mut frame)? {
         walk.step(&frame);
     }
-    Ok(walk.first_break.filter(|_| walk.commits_behind >= COMMITS_MIN))
+    let damage = walk.first_break.filter(|_| walk.commits_behind >= COMMITS_MIN);
+    let salts = walk.salts.filter(|_| walk.first_break != Some(0));
+    Ok(Log { salts, frames: walk.committed, pages: walk.pages, damage })
+}
+
+/// The salts in a log's head; they are not checked.
+pub(super) fn salts(header: &[u8; HEADER_LEN]) -> Salts {
+    eight(header, 16)
+}
+
+/// How many logs after `before` one with the salts `now` began; `None` when it did not.
+pub(super) fn logs_between(before: Salts, now: Salts) -> Option<u32> {
+    let distance = word(&now, 0).wrapping_sub(word(&before, 0));
+    (distance <= LOGS_MAX).then_some(distance).filter(|distance| *distance > 0 || now == before)
+}
+
+/// Of a frame's head: its page, whether it ends a commit, and its log's salts.
+pub(super) fn frame(head: &[u8; FRAME_HEADER_LEN]) -> (u32, Salts) {
+    (word(head, 0), eight(head, 8))
 }
 
 /// Goes over the frames one by one.
@@ -43,6 +78,12 @@ struct Walk {
     first_break: Option<u64>,
     /// Commits behind the break whose frames follow one another without another break.
     commits_behind: usize,
+    /// Frames in front of the break, of all and of whole commits.
+    frames: u32,
+    committed: u32,
+    /// Pages of whole commits, and of the one that is being read.
+    pages: HashSet<u32>,
+    commit: Vec<u32>,
 }
 
 impl Walk {
@@ -60,6 +101,10 @@ impl Walk {
             offset: HEADER_LEN as u64,
             first_break: (!whole).then_some(0),
             commits_behind: 0,
+            frames: 0,
+            committed: 0,
+            pages: HashSet::new(),
+            commit: Vec::new(),
         }
     }
 
@@ -69,8 +114,16 @@ impl Walk {
         let told = pair(head, 16);
         let (summed, _) = head.split_at(8);
         let fits = ours && checksum(checksum(self.sum, summed, self.big_endian), page, self.big_endian) == told;
-        if fits {
-            self.commits_behind += usize::from(self.first_break.is_some() && word(head, 4) != 0);
+        let ends_commit = word(head, 4) != 0;
+        if fits && self.first_break.is_none() {
+            self.frames += 1;
+            self.commit.push(word(head, 0));
+            if ends_commit {
+                self.committed = self.frames;
+                self.pages.extend(self.commit.drain(..));
+            }
+        } else if fits {
+            self.commits_behind += usize::from(ends_commit);
         } else {
             self.first_break.get_or_insert(self.offset);
             // A break amid what stands behind: what was counted so far proves as much as before.
@@ -115,11 +168,13 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 const COMMITS_MIN: usize = 2;
-const FRAME_HEADER_LEN: usize = 24;
-const HEADER_LEN: usize = 32;
+pub(super) const FRAME_HEADER_LEN: usize = 24;
+pub(super) const HEADER_LEN: usize = 32;
+/// Logs that may begin before the last one is written down durably: in fact two or three.
+const LOGS_MAX: u32 = 1_000;
 const MAGIC: u32 = 0x377f_0682;
 /// `SQLite`'s default, which we never change.
-const PAGE_LEN: usize = 4096;
+pub(super) const PAGE_LEN: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +207,7 @@ mod tests {
 
     fn judged(wal: &Path, bytes: &[u8]) -> Option<u64> {
         fs::write(wal, bytes).unwrap();
-        damage(wal).unwrap()
+        look(wal).unwrap().damage
     }
 
     #[test]
@@ -160,7 +215,35 @@ mod tests {
         let (folder, wal, bytes) = log();
         assert_eq!(judged(&wal, &bytes), None);
         assert_eq!(judged(&wal, &[]), None);
-        assert_eq!(damage(&folder.path().join("none")).unwrap(), None);
+        assert_eq!(look(&folder.path().join("none")).unwrap().damage, None);
+    }
+
+    #[test]
+    fn a_log_tells_its_frames_and_pages() {
+        let (_folder, wal, bytes) = log();
+        fs::write(&wal, &bytes).unwrap();
+        let whole = look(&wal).unwrap();
+        let frame = FRAME_HEADER_LEN + PAGE_LEN;
+        assert_eq!(whole.frames as usize, (bytes.len() - HEADER_LEN) / frame);
+        assert_eq!(whole.salts, Some(salts(bytes.first_chunk().unwrap())));
+        assert!(whole.pages.contains(&1) && whole.pages.len() > 10, "{:?}", whole.pages);
+        fs::write(&wal, &bytes[..bytes.len() - 1]).unwrap();
+        let torn = look(&wal).unwrap();
+        assert!(torn.frames < whole.frames && torn.salts == whole.salts);
+    }
+
+    #[test]
+    fn logs_count_upwards() {
+        let of = |first: u32, second: u32| -> Salts {
+            let mut salts = [0; 8];
+            salts[..4].copy_from_slice(&first.to_be_bytes());
+            salts[4..].copy_from_slice(&second.to_be_bytes());
+            salts
+        };
+        assert_eq!(logs_between(of(u32::MAX, 5), of(u32::MAX, 5)), Some(0));
+        assert_eq!(logs_between(of(u32::MAX, 5), of(1, 9)), Some(2));
+        assert_eq!(logs_between(of(7, 5), of(7, 6)), None, "two logs of one number");
+        assert_eq!(logs_between(of(7, 5), of(6, 5)), None, "an older one");
     }
 
     #[test]
@@ -200,7 +283,7 @@ mod tests {
         connection.execute_batch(again).unwrap();
         let bytes = fs::read(&wal).unwrap();
         assert!(bytes.len() > 40 * PAGE_LEN, "old frames stand behind the new ones");
-        assert_eq!(damage(&wal).unwrap(), None);
+        assert_eq!(look(&wal).unwrap().damage, None);
         let frame = FRAME_HEADER_LEN + PAGE_LEN;
         assert_eq!(judged(&wal, &bytes), None);
         let mut bad = bytes;
