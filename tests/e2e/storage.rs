@@ -1,7 +1,6 @@
 //! A store that cannot write, must not be opened, or was damaged: never a 2xx for what is not kept, never a silent loss.
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop where their surroundings fail")]
 
-mod disk;
 mod start;
 
 use std::fs;
@@ -9,10 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Behaviour, Gateway, Luck, Mitto, PATIENCE, eventually, knob, swiss};
+use e2e::{Behaviour, Gateway, Luck, Mitto, PATIENCE, SmallDisk, eventually, knob, swiss};
 use serde_json::{Value, json};
 
-use disk::SmallDisk;
 use start::{Refused, STORE_KEY, refused, refused_with};
 
 fn body(n: u32) -> Value {

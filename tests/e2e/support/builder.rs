@@ -62,6 +62,7 @@ pub struct Builder {
     server: String,
     store: String,
     tenants: Vec<Tenant>,
+    pub(crate) under: Vec<String>,
 }
 
 /// The parts of a configuration that only the test's directory and ports decide.
@@ -90,6 +91,7 @@ impl Default for Builder {
             server: "drain = \"10s\"\n".to_owned(),
             store: String::new(),
             tenants: Vec::new(),
+            under: Vec::new(),
         }
     }
 }
@@ -196,6 +198,14 @@ impl Builder {
     #[must_use]
     pub fn without_env(mut self, name: &str) -> Self {
         self.env.remove(name);
+        self
+    }
+
+    /// Starts it by another program, such as `["unshare", "-m"]`, which gets the gateway's command as further words and
+    /// must become it.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 

@@ -25,6 +25,7 @@ use crate::process::{Process, Signal};
 pub struct Gateway {
     process: Process,
     env: BTreeMap<String, String>,
+    under: Vec<String>,
     http: reqwest::Client,
     listen: String,
     ops: String,
@@ -43,9 +44,9 @@ impl Gateway {
         let database = dir.path().join("gateway.db");
         let place = Place { listen: &listen, ops: &ops, database: database.to_str().expect("a path in UTF-8") };
         fs::write(dir.path().join(CONFIG), builder.text(&place)).expect("a file in the test's directory");
-        let process = serve(dir.path(), &builder.env);
+        let process = serve(dir.path(), &builder.env, &builder.under);
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().expect("a client");
-        let mut gateway = Self { process, env: builder.env, http, listen, ops, dir };
+        let mut gateway = Self { process, env: builder.env, under: builder.under, http, listen, ops, dir };
         gateway.wait_ready().await;
         gateway
     }
@@ -194,7 +195,7 @@ impl Gateway {
         if self.process.ended().is_none() {
             self.process.kill9();
         }
-        self.process = serve(self.dir.path(), &self.env);
+        self.process = serve(self.dir.path(), &self.env, &self.under);
     }
 
     /// Waits for `/readyz`; panics with the log when the process ends instead.
@@ -216,19 +217,26 @@ impl Gateway {
 
     /// Runs the program with this gateway's environment and directory, to its end.
     pub fn cli(&self, args: &[&str]) -> Output {
-        command(self.dir.path(), &self.env).args(args).output().expect("the program runs")
+        command(self.dir.path(), &self.env, &[]).args(args).output().expect("the program runs")
     }
 }
 
 /// `gateway serve --config …` in `dir`.
-fn serve(dir: &Path, env: &BTreeMap<String, String>) -> Process {
-    let mut command = command(dir, env);
+fn serve(dir: &Path, env: &BTreeMap<String, String>, under: &[String]) -> Process {
+    let mut command = command(dir, env, under);
     command.arg("serve").arg("--config").arg(dir.join(CONFIG));
     Process::start(command, dir)
 }
 
-fn command(dir: &Path, env: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(binary());
+fn command(dir: &Path, env: &BTreeMap<String, String>, under: &[String]) -> Command {
+    let mut command = match under {
+        [] => Command::new(binary()),
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg(binary());
+            command
+        }
+    };
     command.current_dir(dir).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(env);
     command
 }

@@ -1,0 +1,210 @@
+//! Guarantees 14, 15 and 16: a provider is gone, slow, or answers nothing but faults, while another one is well or none is.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use e2e::{Behaviour, Gateway, Mitto, swiss};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use crate::audit::{Audit, Wire, quiet, wire};
+use crate::figures::{ms, percent, quantile};
+use crate::load::{Load, Pace, Sent};
+use crate::plan::Scale;
+use crate::table::{Outcome, note};
+
+/// From the request to the upstream that read it first, for every message that got there.
+pub(crate) fn latencies(sent: &[Sent], wire: &Wire) -> Vec<Duration> {
+    let one = |sent: &Sent| {
+        let read = wire.get(sent.id.as_ref()?)?.first()?;
+        Some(read.saturating_duration_since(sent.began))
+    };
+    sent.iter().filter_map(one).collect()
+}
+
+/// Connections that are neither taken nor refused: a queue of one that is full.
+pub(crate) struct BlackHole {
+    at: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub(crate) async fn open() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let listener = socket.listen(1).expect("a listener");
+        let at = listener.local_addr().expect("a bound socket");
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(at)).await {
+            waiting.push(stream);
+        }
+        Self { at, _listener: listener, _waiting: waiting }
+    }
+
+    /// What goes into `base_url`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.at)
+    }
+}
+
+/// Figures of one way to be down.
+struct Down {
+    told: String,
+    met: bool,
+}
+
+pub(crate) async fn hard_down(scale: Scale) -> Outcome {
+    let time = Duration::from_secs(scale.of(15, 4));
+    let hole = BlackHole::open().await;
+    let gone = Mitto::start();
+    gone.behave(Behaviour::RefuseConnect);
+    let (mut told, mut met, mut trials) = (Vec::new(), true, 0);
+    for (name, url) in [("connection refused", gone.base_url()), ("connection black-holed", hole.url())] {
+        let (down, messages) = one_down(name, &url, time).await;
+        note(&format!("  {}", down.told));
+        (met, trials) = (met && down.met, trials + messages);
+        told.push(down.told);
+    }
+    Outcome::new(format!("{trials} messages, 2 ways to be down"), told.join("; "), met)
+}
+
+fn provider(name: &str, url: &str, lines: &str) -> String {
+    format!(
+        "[providers.{name}]\nkind = \"mitto\"\nbase_url = \"{url}\"\napi_key = {{ env = \"E2E_MITTO_KEY\" }}\n{lines}\n"
+    )
+}
+
+/// The same traffic with a first provider that is well, then with one that is down.
+async fn one_down(name: &str, url: &str, time: Duration) -> (Down, usize) {
+    let (well, spare) = (Mitto::start(), Mitto::start());
+    let builder = Gateway::builder().log("error");
+    let builder = builder.toml(&provider("well", &well.base_url(), "")).toml(&provider("down", url, ""));
+    let builder = builder.mitto("spare", &spare);
+    let builder = builder.route("down", "use = [\"down\", \"spare\"]\nwhen = { client_id = \"down\" }");
+    let gateway = builder.route("default", "use = [\"well\", \"spare\"]").start().await;
+    let acme = gateway.acme();
+    let before = Load::run(acme.clone(), Pace::otp(150), time / 2).await;
+    let down = |n: u32| json!({ "to": swiss(n), "text": "Your code is 482913", "client_id": "down" });
+    let during = Load::run(acme.clone(), Pace::otp(150).from(1_000_000).of(down), time).await;
+    quiet(&gateway, Duration::from_secs(60)).await;
+    let wire = wire(&[&well, &spare]);
+    let audit = Audit::of(&acme, &during, &wire).await;
+    let base = latencies(&before, &wire);
+    let slowest = latencies(&during, &wire).into_iter().max().unwrap_or_default();
+    // By the middle of the outage every breaker that opens has opened.
+    let opened = during.iter().map(|sent| sent.began).min().unwrap_or_else(Instant::now) + time / 2;
+    let late: Vec<Sent> = during.iter().filter(|sent| sent.began > opened).cloned().collect();
+    let open = latencies(&late, &wire);
+    let extra = quantile(&open, 0.5).saturating_sub(quantile(&base, 0.5));
+    let ok = audit.accepted - audit.lost.len();
+    let told = format!(
+        "{name}: {} of {} through, slowest fail-over {}, with the breaker open median {} against {} (+{}), p99 {} against {}",
+        percent(ok, during.len()),
+        during.len(),
+        ms(slowest),
+        ms(quantile(&open, 0.5)),
+        ms(quantile(&base, 0.5)),
+        ms(extra),
+        ms(quantile(&open, 0.99)),
+        ms(quantile(&base, 0.99)),
+    );
+    let met = ok * 1_000 >= during.len() * 999
+        && slowest <= Duration::from_millis(1_100)
+        && extra <= Duration::from_millis(5);
+    (Down { told, met }, during.len())
+}
+
+pub(crate) async fn slow(scale: Scale) -> Outcome {
+    let (rounds, window) = (scale.of(5, 1), Duration::from_secs(scale.of(12, 5)));
+    let (slow, fast) = (Mitto::start(), Mitto::start());
+    let builder = Gateway::builder().log("error").mitto("slow", &slow).mitto("fast", &fast);
+    let builder = builder.route("slow", "use = [\"slow\"]\nwhen = { client_id = \"slow\" }\nmax_copies = 1");
+    let gateway = builder.route("default", "use = [\"fast\"]").start().await;
+    let (mut calm, mut disturbed, mut acted) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    for _ in 0..rounds {
+        for disturb in [false, true] {
+            slow.answer_after(if disturb { Duration::from_secs(30) } else { Duration::from_millis(5) });
+            let side = Load::start(gateway.acme(), Pace::otp(50).from(first + 500_000).of(to_slow));
+            let onset = Instant::now();
+            let main = tokio::spawn(Load::run(gateway.acme(), Pace::otp(200).from(first), window));
+            if disturb {
+                acted.push(breaker_acts(&gateway, window).await.map(|at| at - onset));
+            }
+            let sent = main.await.expect("the load ends");
+            side.stop().await;
+            let p99 = quantile(&latencies(&sent, &wire(&[&fast])), 0.99);
+            let refused = sent.iter().filter(|sent| !sent.accepted()).count();
+            note(&format!("  {}: p99 {}, {refused} refused", if disturb { "30 s slow" } else { "well" }, ms(p99)));
+            if disturb {
+                disturbed.push(p99)
+            } else {
+                calm.push(p99)
+            }
+            first += 10_000;
+            slow.answer_after(Duration::from_millis(5));
+            sleep(Duration::from_secs(6)).await; // a breaker that opened closes
+        }
+    }
+    let (before, during) = (quantile(&calm, 0.5), quantile(&disturbed, 0.5));
+    let slowest = acted.iter().map(|act| act.unwrap_or(Duration::MAX)).max().unwrap_or(Duration::MAX);
+    let change = (during.as_secs_f64() / before.as_secs_f64().max(1e-9) - 1.0) * 100.0;
+    let acts = if slowest == Duration::MAX {
+        "did not open".to_owned()
+    } else {
+        format!("opened after {slowest:.1?} at most")
+    };
+    let result = format!(
+        "median of p99 of the other route {} with the slow one well, {} with it 30 s slow ({change:+.1} %); its breaker {acts}",
+        ms(before),
+        ms(during)
+    );
+    Outcome::new(format!("{rounds} pairs of {window:?}"), result, change <= 5.0 && slowest <= Duration::from_secs(10))
+}
+
+fn to_slow(n: u32) -> Value {
+    json!({ "to": swiss(n), "text": "Your code is 482913", "client_id": "slow", "class": "transactional", "ttl_s": 40 })
+}
+
+/// When the slow provider's breaker was first seen not to be closed.
+async fn breaker_acts(gateway: &Gateway, limit: Duration) -> Option<Instant> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        let metrics = gateway.metrics().await;
+        let closed = metrics.count("gateway_provider_circuit_state", &[("provider", "slow"), ("state", "closed")]);
+        if closed < 0.5 {
+            return Some(Instant::now());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    None
+}
+
+pub(crate) async fn retries(scale: Scale) -> Outcome {
+    let (rate, time) = (scale.of(200, 100), Duration::from_secs(scale.of(30, 4)));
+    let (mut told, mut met, mut trials) = (Vec::new(), true, 0);
+    let modes = [
+        ("500", Behaviour::ServerError),
+        ("silence", Behaviour::HangAfterRead),
+        ("429", Behaviour::Throttle(Duration::from_secs(1))),
+    ];
+    for (name, behaviour) in modes {
+        let upstream = Mitto::start();
+        upstream.behave(behaviour);
+        let builder =
+            Gateway::builder().log("error").mitto_with("mitto", &upstream, "timeout = \"1s\"\nconcurrency = 256");
+        let gateway = builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"").start().await;
+        let sent = Load::run(gateway.acme(), Pace::otp(rate), time).await;
+        quiet(&gateway, Duration::from_secs(330)).await;
+        let (offered, seen) = (sent.iter().filter(|sent| sent.accepted()).count(), upstream.wire_requests());
+        let refused = sent.len() - offered;
+        let ratio = crate::figures::ratio(seen, offered);
+        let line = format!("{name}: {seen} requests for {offered} messages ({ratio:.2}×), {refused} refused");
+        note(&format!("  {line}"));
+        (met, trials) = (met && ratio <= 1.2 && offered > 0, trials + offered);
+        told.push(line);
+    }
+    Outcome::new(format!("{trials} messages, {rate}/s for {time:?} in 3 full outages"), told.join("; "), met)
+}

@@ -1,0 +1,66 @@
+//! Guarantee 22: the configuration is read again and again under load, a third of the files being bad.
+
+use std::time::Duration;
+
+use e2e::{Gateway, Mitto};
+use serde_json::json;
+
+use crate::audit::{Audit, quiet, wire};
+use crate::load::{Load, Pace};
+use crate::machine::rss_kib;
+use crate::plan::Scale;
+use crate::table::{Outcome, note};
+
+/// After so many reloads memory counts as warm.
+const WARM: u32 = 300;
+
+/// Messages a second meanwhile.
+const RATE: u32 = 100;
+
+pub(crate) async fn reloads(scale: Scale) -> Outcome {
+    let reloads = scale.of(10_000, 450);
+    let upstream = Mitto::start();
+    let builder = Gateway::builder().log("off").mitto("mitto", &upstream).mitto("other", &upstream);
+    let gateway = builder.route("default", "use = [\"mitto\"]").start().await;
+    let (operator, good) = (gateway.operator(), gateway.config());
+    let other = good.replace("use = [\"mitto\"]", "use = [\"other\"]");
+    let bad = [
+        good.replace("[log]", "[log]\nlevle = \"info\""),
+        good.replace("[log]", "[log\n"),
+        good.replace("use = [\"mitto\"]", "use = [\"nobody\"]"),
+    ];
+    let load = Load::start(gateway.acme(), Pace::otp(RATE));
+    let (mut wrong, mut nameless, mut warm) = (0, 0, 0);
+    for nth in 0..reloads {
+        let bad = bad.get(nth as usize / 3 % bad.len()).filter(|_| nth % 3 == 2);
+        gateway.configure(bad.unwrap_or(if nth % 3 == 0 { &other } else { &good }));
+        let answer = operator.post_with("/admin/v1/reload", &[], &json!({})).await;
+        wrong += u32::from(answer.status != if bad.is_some() { 422 } else { 200 });
+        let place = |text: &str| {
+            text.contains("gateway.toml")
+                && (text.contains("levle") || text.contains("[log") || text.contains("nobody") || text.contains("log"))
+        };
+        nameless += u32::from(bad.is_some() && !place(&answer.text()));
+        if nth == WARM {
+            warm = rss_kib(gateway.pid());
+        }
+    }
+    let end = rss_kib(gateway.pid());
+    let sent = load.stop().await;
+    quiet(&gateway, Duration::from_secs(30)).await;
+    let failed = sent.iter().filter(|sent| !sent.accepted()).count();
+    let audit = Audit::of(&gateway.acme(), &sent, &wire(&[&upstream])).await;
+    gateway.configure(&bad.concat());
+    let checked = gateway.cli(&["check", "--config", "gateway.toml"]).status.code();
+    let growth =
+        (f64::from(u32::try_from(end).unwrap_or(u32::MAX)) / f64::from(u32::try_from(warm).unwrap_or(1)) - 1.0) * 100.0;
+    note(&format!("  RSS {warm} KiB after {WARM}, {end} KiB at the end"));
+    let result = format!(
+        "{failed} of {} requests failed, {} lost, {} doubled; {wrong} reloads answered wrongly, {nameless} bad files without their place; RSS {growth:+.1} % from reload {WARM} on; `check` exits {checked:?}",
+        sent.len(),
+        audit.lost.len(),
+        audit.doubled
+    );
+    let met = failed == 0 && audit.lost.is_empty() && audit.doubled == 0 && wrong == 0 && nameless == 0 && growth < 5.0;
+    Outcome::new(format!("{reloads} reloads, a third bad"), result, met && checked == Some(78))
+}
