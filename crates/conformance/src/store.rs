@@ -7,7 +7,9 @@ pub mod admission;
 pub mod dispatch;
 pub mod history;
 pub mod lanes;
+pub mod parts;
 pub mod receipts;
+pub mod telling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -282,6 +284,12 @@ macro_rules! with_store_checks {
             dispatch: again_opens_the_next_attempt, attempts_end_in_each_status, bodies_are_kept_for_further_attempts,
                 history_tells_everything_in_order, messages_that_do_not_exist_are_fenced, settle_is_fenced_by_attempt,
                 two_settles_of_one_batch_follow_each_other;
+            parts: a_message_is_delivered_when_every_part_is, a_part_is_known_by_its_id_also_where_the_message_is,
+                one_lost_part_loses_the_message_until_it_arrives, parts_may_come_before_the_answer,
+                repeated_parts_crowd_out_no_other;
+            telling: endpoints_are_remembered, given_up_notices_are_shelved_until_asked_for,
+                notices_of_one_tenant_do_not_hide_anothers, one_message_is_told_again_as_it_stands,
+                purged_messages_take_their_notices_along;
             receipts: a_receipt_ends_a_waiting_copy, a_receipt_forbids_the_next_attempt,
                 a_receipt_for_an_untried_provider_is_parked, duplicate_and_reordered_receipts_are_harmless,
                 late_delivery_wins_and_nothing_undoes_it, parked_receipts_are_forgotten_after_an_hour,
