@@ -22,7 +22,7 @@ const RATE: u32 = 400;
 const LATENCY: Duration = Duration::from_millis(20);
 
 /// Attempts at the same time and provider.
-const CONCURRENCY: usize = 32;
+pub(crate) const CONCURRENCY: usize = 32;
 
 const ROUTE: &str = "unknown_wait = \"1s\"";
 
@@ -32,7 +32,7 @@ async fn accepted_means_durable_over_twenty_kills_with_one_provider() {
     upstream.answer_after(LATENCY);
     let builder = Gateway::builder().mitto_with("mitto", &upstream, &format!("concurrency = {CONCURRENCY}"));
     let gateway = builder.route("default", &format!("use = [\"mitto\"]\n{ROUTE}")).start().await;
-    kill_under_load(gateway, &[&upstream]).await;
+    kill_under_load(gateway, &[&upstream], knob("E2E_KILLS", 20), || ()).await;
 }
 
 #[tokio::test]
@@ -45,16 +45,23 @@ async fn accepted_means_durable_over_twenty_kills_with_two_providers() {
     }
     let builder = Gateway::builder().mitto_with("one", &one, &lines).mitto_with("two", &two, &lines);
     let gateway = builder.route("default", &format!("use = [\"one\", \"two\"]\n{ROUTE}")).start().await;
-    kill_under_load(gateway, &[&one, &two]).await;
+    kill_under_load(gateway, &[&one, &two], knob("E2E_KILLS", 20), || ()).await;
 }
 
-async fn kill_under_load(mut gateway: Gateway, upstreams: &[&Mitto]) {
+/// Kills so many times; `meanwhile` is what happens to the files between a death and the next start.
+pub(crate) async fn kill_under_load(
+    mut gateway: Gateway,
+    upstreams: &[&Mitto],
+    times: u64,
+    mut meanwhile: impl FnMut(),
+) {
     let (mut luck, mut kills, began) = (Luck::thrown(), Vec::new(), Instant::now());
     let load = Load::start(gateway.acme(), RATE);
-    for _ in 0..knob("E2E_KILLS", 20) {
+    for _ in 0..times {
         sleep(luck.pause(100..700)).await;
         gateway.kill9();
         kills.push(Instant::now());
+        meanwhile();
         gateway.restart().await;
     }
     sleep(LATENCY).await;
