@@ -91,6 +91,7 @@ fn leased(
     (acceptance, answer): (Acceptance, Arc<[u8]>),
     decision: Option<oneshot::Receiver<Decision>>,
 ) -> Accepted {
+    core.load.accepted(&first.tenant);
     core.telemetry.accepted(&first.tenant, acceptance.to.country());
     for limit in shadowed {
         core.telemetry.shadowed(&first.tenant, limit);
@@ -218,7 +219,7 @@ pub(crate) fn overloaded() -> Refusal {
         problems: vec![Problem::new(
             Code::Overloaded,
             "",
-            "The gateway is stopping or cannot take more work.",
+            "The gateway is stopping, or too much of this tenant's or of everybody's work is waiting already.",
             "Send the same request again after the time in Retry-After.",
         )],
         limit: None,

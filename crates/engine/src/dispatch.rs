@@ -193,8 +193,7 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
         dice: core.dice(),
     };
     let country = leased.to.country();
-    let gate =
-        |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(country));
+    let gate = |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(country));
     match policy::follow(error, &facts, gate) {
         Follow::End(status) => (Then::End(status), None),
         Follow::Next { to, due } => next(core, &running, leased, (to, due.max(now))),
@@ -250,6 +249,9 @@ async fn settle_until_recorded(core: &Core, settle: Settle) -> Option<Settled> {
 pub(crate) fn announce(core: &Core, change: &Change, kind: Option<Kind>) {
     core.telemetry.changed(change, core.clock.now());
     if !change.to.may_attempt() {
+        if change.from.may_attempt() {
+            core.load.settled(&change.tenant);
+        }
         core.waiters.decide(change.id, || Decision { status: change.to, provider: change.provider.clone(), kind });
     }
     if change.from != change.to {

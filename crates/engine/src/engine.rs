@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Accepted, Terms};
 use crate::blocked::{BlockedBudget, Destination};
 use crate::dispatch::{Lane, announce, resume_orphans, run_lane};
+use crate::load::Load;
 use crate::notify::{self, Endpoints, WebhookPort};
 use crate::plan::Tenant;
 use crate::receipt::{self, CallbackRefusal, ReceiptOutlet};
@@ -82,6 +83,7 @@ impl Engine {
             telemetry: Telemetry::default(),
             waiters: Waiters::default(),
             blocked: BlockedBudget::default(),
+            load: Load::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             halt: CancellationToken::new(),
@@ -90,6 +92,8 @@ impl Engine {
         let engine = Arc::new(Self { core: Arc::clone(&core), workers: Mutex::default() });
         let plan = Arc::clone(&core.running.load().plan);
         engine.install(plan, &leftover);
+        let left = core.store.counts(core.clock.now()).await?;
+        core.load.found(left.queued + left.sending);
         let orphans = resume_orphans(&core).await?;
         if orphans > 0 {
             tracing::warn!(
@@ -309,13 +313,13 @@ impl Engine {
             return Ok(Accepted { submitted, decision: None });
         }
         let running = core.running.load_full();
-        let plan = &running.plan;
         let now = core.clock.now();
-        let owner = plan.tenants.get(tenant).ok_or_else(accept::overloaded)?;
+        let owner = running.plan.tenants.get(tenant).ok_or_else(accept::overloaded)?;
+        let _place = core.load.enter(tenant, running.plan.unsettled_max).ok_or_else(accept::overloaded)?;
         let terms = Terms { idempotency: request.idempotency.take(), answer: request.answer, wait };
         let destination = Destination::of(&request);
         match stages(request, owner, &running, now, core.dice()) {
-            Ok(routed) => accept::accept(core, running, routed, terms).await,
+            Ok(routed) => accept::accept(core, Arc::clone(&running), routed, terms).await,
             Err(refusal) => {
                 destination.refused(core, owner, refusal.code());
                 Err(refusal)

@@ -15,6 +15,7 @@ mod blocked;
 mod dispatch;
 mod engine;
 mod housekeeping;
+mod load;
 mod measure;
 mod notify;
 pub mod plan;

@@ -113,7 +113,7 @@ impl Measured {
 pub(crate) fn explores(dice: u32, others: usize) -> Option<usize> {
     let others = u32::try_from(others).ok().filter(|others| *others > 0)?;
     // The upper bits choose by weight; these are independent of them.
-    (dice % EXPLORE_ONE_IN == 0).then(|| usize::try_from((dice / EXPLORE_ONE_IN) % others).unwrap_or(0))
+    dice.is_multiple_of(EXPLORE_ONE_IN).then(|| usize::try_from((dice / EXPLORE_ONE_IN) % others).unwrap_or(0))
 }
 
 impl fmt::Display for Measured {

@@ -33,6 +33,8 @@ pub struct Plan {
     pub countries: Countries,
     /// Compiled templates.
     pub templates: Templates,
+    /// Accepted messages that no provider took yet, at most; further ones are refused.
+    pub unsettled_max: usize,
     /// Test numbers are exempt from limits (`gateway dev`).
     pub test_numbers_unlimited: bool,
 }

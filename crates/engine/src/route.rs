@@ -14,7 +14,8 @@ mod tests;
 pub(crate) use candidates::candidates;
 pub(crate) use charges::limit_refusal;
 pub use explain::{
-    Candidate, CandidateDecision, Explanation, NumberFacts, RuleVerdict, TemplateFacts, TextFacts, explain, explain_with,
+    Candidate, CandidateDecision, Explanation, NumberFacts, RuleVerdict, TemplateFacts, TextFacts, explain,
+    explain_with,
 };
 pub use routed::Routed;
 

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::Plan;
 use crate::blocked::BlockedBudget;
 use crate::dispatch::Lane;
+use crate::load::Load;
 use crate::measure::{Measured, Measures};
 use crate::notify::{Endpoints, WebhookPort};
 use crate::telemetry::Telemetry;
@@ -91,6 +92,7 @@ pub(crate) struct Core {
     pub(crate) telemetry: Telemetry,
     pub(crate) waiters: Waiters,
     pub(crate) blocked: BlockedBudget,
+    pub(crate) load: Load,
     /// Attempts and their follow-ups: a shutdown waits for them.
     pub(crate) tasks: TaskTracker,
     /// Begin nothing new.

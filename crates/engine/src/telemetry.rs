@@ -189,7 +189,8 @@ impl Telemetry {
     /// A webhook was called.
     pub(crate) fn told(&self, telling: Telling, took: Duration) {
         self.telling(telling);
-        metrics::histogram!("gateway_webhook_duration_seconds", "outcome" => telling.as_str()).record(took.as_secs_f64());
+        metrics::histogram!("gateway_webhook_duration_seconds", "outcome" => telling.as_str())
+            .record(took.as_secs_f64());
     }
 
     pub(crate) fn telling(&self, telling: Telling) {
@@ -201,8 +202,11 @@ impl Telemetry {
     }
 
     pub(crate) fn endpoint_disabled(&self, tenant: &TenantId, disabled: bool) {
-        metrics::gauge!("gateway_webhook_endpoint_disabled", "tenant" => self.tenant(tenant))
-            .set(if disabled { 1.0 } else { 0.0 });
+        metrics::gauge!("gateway_webhook_endpoint_disabled", "tenant" => self.tenant(tenant)).set(if disabled {
+            1.0
+        } else {
+            0.0
+        });
     }
 
     pub(crate) fn store_operation(&self, operation: &'static str, took: Duration) {

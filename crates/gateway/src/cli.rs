@@ -110,7 +110,7 @@ impl Command {
             Self::Inbox(command) => wait(command.run(output)),
             Self::Keys(command) => command.run(output),
             Self::Messages(command) => wait(command.run(output)),
-            Self::Routes(command) => command.run(output),
+            Self::Routes(command) => wait(command.run(output)),
             Self::Send(args) => wait(args.run(output)),
             Self::Serve(files) => wait(serve::run(files)),
             Self::Version => version::run(output),

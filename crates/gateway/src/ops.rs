@@ -6,6 +6,7 @@ mod health;
 mod inbox;
 mod page;
 mod permit;
+mod providers;
 mod webhooks;
 
 use std::fmt;
@@ -57,6 +58,10 @@ pub(crate) fn router(ops: Arc<Ops>) -> Router {
         .route("/inbox/v1/messages", get(inbox::messages).delete(inbox::clear))
         .route("/inbox/v1/code", get(inbox::code))
         .route("/inbox/v1/behaviours/{msisdn}", put(inbox::set_behaviour).delete(inbox::remove_behaviour))
+        .route("/admin/v1/providers", get(providers::list))
+        .route("/admin/v1/providers/{name}", get(providers::show))
+        .route("/admin/v1/providers/{name}/disable", post(providers::disable))
+        .route("/admin/v1/providers/{name}/enable", post(providers::enable))
         .route("/admin/v1/reload", post(admin::reload))
         .route("/admin/v1/webhooks", get(webhooks::list))
         .route("/admin/v1/webhooks/{tenant}", get(webhooks::show))

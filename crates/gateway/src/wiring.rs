@@ -83,8 +83,17 @@ pub(crate) fn wire(config: Config, mode: Mode, providers: &Providers, deps: &Dep
         config;
     // Checked by the configuration; no stage of this version acts on it.
     let schema::Guard { mode: _ } = guard;
-    let schema::Server { body_max, drain, header_timeout, listen, max_connections, ops, ops_token, public_url: _ } =
-        server;
+    let schema::Server {
+        body_max,
+        drain,
+        header_timeout,
+        listen,
+        max_connections,
+        max_waiting,
+        ops,
+        ops_token,
+        public_url: _,
+    } = server;
     let keys = tenants::keys(&tenants);
     let (tenants, passwordless) = tenants::wire(tenants)?;
     let plan = Plan {
@@ -95,6 +104,7 @@ pub(crate) fn wire(config: Config, mode: Mode, providers: &Providers, deps: &Dep
         limits: limits.into_iter().map(limits::limit).collect(),
         countries: limits::countries(countries),
         templates: templates::compile(&templates)?,
+        unsettled_max: usize::try_from(max_waiting).unwrap_or(usize::MAX),
         test_numbers_unlimited: mode == Mode::Dev,
     };
     let body_bytes_max = usize::try_from(body_max.as_bytes()).unwrap_or(usize::MAX);

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sms_core::{Country, MessageId, ProviderName, Status, TenantId, UnixMs};
 
-use line::{Line, Picked};
 pub(crate) use line::Room;
+use line::{Line, Picked};
 
 /// A waiting message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -64,8 +64,8 @@ impl Adapt {
         }
     }
 
-    /// An attempt ended; `running` ran, itself included. Says whether answers are slow.
-    pub(super) fn ended(&mut self, went: Went, took: Duration, running: usize, cap: usize, now: Instant) -> bool {
+    /// An attempt ended; `running` ran of `cap` that may, itself included. Says whether answers are slow.
+    pub(super) fn ended(&mut self, went: Went, took: Duration, (running, cap): (usize, usize), now: Instant) -> bool {
         let since = now.saturating_duration_since(self.answered);
         self.answered = now;
         if went == Went::Badly {
@@ -89,6 +89,17 @@ impl Adapt {
             self.limit = (self.limit + 1.0).min(as_f64(cap));
         }
         self.is_slow()
+    }
+
+    /// An answer that took so long is no sign of slowness.
+    pub(super) fn is_usual(&self, took: Duration) -> bool {
+        let took = took.as_secs_f64();
+        took <= self.usual * SLOW_TIMES || took <= self.usual + SLOW_MORE
+    }
+
+    /// What was slow is fast again, as one answer showed.
+    pub(super) fn recovered(&mut self, took: Duration) {
+        self.recent = took.as_secs_f64();
     }
 
     /// Attempts run and none was answered for long.
@@ -149,7 +160,7 @@ mod tests {
         let mut slow = false;
         for _ in 0..n {
             tokio::time::advance(took / 8).await;
-            slow = adapt.ended(Went::Well, took, running, CAP, Instant::now());
+            slow = adapt.ended(Went::Well, took, (running, CAP), Instant::now());
         }
         slow
     }
@@ -184,7 +195,7 @@ mod tests {
         let mut adapt = Adapt::new(CAP, Instant::now());
         for _ in 0..100 {
             tokio::time::advance(SHRINK_EVERY).await;
-            adapt.ended(Went::Badly, Duration::ZERO, CAP, CAP, Instant::now());
+            adapt.ended(Went::Badly, Duration::ZERO, (CAP, CAP), Instant::now());
         }
         assert_eq!(adapt.limit(CAP), CAP / LEAST);
         assert_eq!(Adapt::new(1, Instant::now()).limit(1), 1);
@@ -194,7 +205,7 @@ mod tests {
     async fn silence_is_noticed_within_ten_seconds_whatever_was_usual() {
         let mut adapt = Adapt::new(CAP, Instant::now());
         answers(&mut adapt, 20, Duration::from_secs(9), 4).await;
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(!adapt.stalls(0, Instant::now()), "nothing runs");
         adapt.began(0, Instant::now());
         tokio::time::advance(Duration::from_secs(4)).await;

@@ -16,7 +16,7 @@ use super::breaker::Health;
 use super::pair::Gate;
 use crate::measure::Measured;
 use crate::status::ProviderStatus;
-use state::State;
+use state::{Disabled, State};
 
 /// Longest pause a provider's `Retry-After` may impose on its lane.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -162,12 +162,13 @@ impl Lane {
 
     /// Makes no attempts until [`Self::enable`], or for so long.
     pub(crate) fn disable(&self, period: Option<Duration>) {
-        self.state().disabled = Some(period.map(|period| Instant::now() + period));
+        let until = period.map(|period| Instant::now() + period);
+        self.state().disabled = until.map_or(Disabled::UntilEnabled, Disabled::Until);
     }
 
     /// Ends [`Self::disable`].
     pub(crate) fn enable(&self) {
-        self.state().disabled = None;
+        self.state().disabled = Disabled::No;
         self.wake.notify_one();
     }
 

@@ -92,7 +92,11 @@ impl Pair {
             Health::AccountRefused | Health::Healthy => Went::Well,
             Health::Faulty | Health::Neutral => Went::Badly,
         };
-        let slow = self.adapt.ended(went, took, self.running, cap, now);
+        let mut slow = self.adapt.ended(went, took, (self.running, cap), now);
+        if slow && self.slow.circuit(now) == Circuit::HalfOpen && self.adapt.is_usual(took) {
+            self.adapt.recovered(took); // the probe's word counts more than what was
+            slow = false;
+        }
         self.running = self.running.saturating_sub(1);
         // The account is the provider's business, not the country's.
         if health == Health::AccountRefused {
@@ -224,6 +228,8 @@ mod tests {
         assert_eq!(pair.gate(CAP, Instant::now()), Gate::Go);
         pair.began(Instant::now());
         assert_eq!(pair.gate(CAP, Instant::now()), Gate::Avoid, "one at a time");
+        pair.ended(Health::Healthy, Duration::from_millis(50), CAP, Instant::now());
+        assert_eq!((pair.gate(CAP, Instant::now()), pair.shown(Instant::now()).1), (Gate::Go, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,14 +27,17 @@ const MOVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves one lane until `stop`.
 pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: CancellationToken) {
-    let mut moved = Instant::now();
-    loop {
+    let (mut moved, mut busy) = (Instant::now(), false);
+    while !stop.is_cancelled() {
+        // Where every slot was taken, waiting for one is the pause.
         tokio::select! {
-            () = lane.wake.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
+            () = lane.wake.notified(), if !busy => {}
+            () = tokio::time::sleep(TICK), if !busy => {}
             () = stop.cancelled() => return,
+            () = std::future::ready(()), if busy => {}
         }
         lane.watch();
+        busy = false;
         let mut done = Ok(());
         if moved.elapsed() >= MOVE_EVERY {
             moved = Instant::now();
@@ -42,10 +45,12 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
         }
         while !stop.is_cancelled() && done.is_ok() && !lane.is_shut() {
             match drain(&core, &lane).await {
-                Ok(0) => break,
-                Ok(_) => {}
+                Ok(Drained::Busy) => busy = true,
+                Ok(Drained::Dry) => break,
+                Ok(Drained::Took) => continue,
                 Err(error) => done = Err(error),
             }
+            break;
         }
         if let Err(error) = done {
             tracing::error!(provider.name = %lane.name, error.kind = "store", "waiting messages could not be taken: {error}");
@@ -54,10 +59,24 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
     }
 }
 
-/// Takes as many waiting messages as there are permits; says how many.
-async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<usize, StoreError> {
+/// What became of a look for waiting messages.
+enum Drained {
+    /// Every slot stayed taken.
+    Busy,
+    /// Nothing waits that may go.
+    Dry,
+    /// Some went.
+    Took,
+}
+
+/// Takes as many waiting messages as there are permits.
+async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<Drained, StoreError> {
     // Not for ever: while every slot is taken there is something else to look after.
-    let Ok(Some(first)) = tokio::time::timeout(TICK, lane.begin()).await else { return Ok(0) };
+    let first = match tokio::time::timeout(TICK, lane.begin()).await {
+        Ok(Some(first)) => first,
+        Ok(None) => return Ok(Drained::Dry),
+        Err(_) => return Ok(Drained::Busy),
+    };
     let mut permits: Vec<Permit> = vec![first];
     permits.extend(std::iter::from_fn(|| lane.try_begin_any()).take(CLAIM_MAX - 1));
     let wanted = permits.len();
@@ -73,7 +92,7 @@ async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<usize, StoreError> 
         permit.assign(leased.to.country());
         core.tasks.spawn(work(Arc::clone(core), leased, permit));
     }
-    Ok(leased)
+    Ok(if leased == 0 { Drained::Dry } else { Drained::Took })
 }
 
 /// Offers messages that wait where nothing goes, or next to nothing, to the other providers of their routes. They are only taken out of the

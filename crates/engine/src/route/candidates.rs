@@ -47,8 +47,8 @@ pub(crate) fn candidates(
 
 /// Puts the provider first that measurements prefer; says why where they decided anything. Without a die nothing is
 /// left to chance.
-pub(super) fn prefer<'p>(
-    order: &mut [&'p ProviderName],
+pub(super) fn prefer(
+    order: &mut [&ProviderName],
     prefer: Prefer,
     measured: impl Fn(&ProviderName) -> Measured,
     dice: Option<u32>,

@@ -149,13 +149,7 @@ pub fn explain_with(
 }
 
 impl Explanation {
-    fn explain_selected(
-        &mut self,
-        selected: &Selected<'_>,
-        plan: &Plan,
-        has_content: bool,
-        measures: &dyn Measures,
-    ) {
+    fn explain_selected(&mut self, selected: &Selected<'_>, plan: &Plan, has_content: bool, measures: &dyn Measures) {
         let (admitted, rule) = (selected.admitted(), selected.rule());
         self.rule = Some(rule.id.clone());
         match choose(selected, plan) {

@@ -128,6 +128,7 @@ pub(crate) fn plan() -> Plan {
         limits: Vec::new(),
         countries: Countries::default(),
         templates: templates(Vec::new()),
+        unsettled_max: 1_000,
         test_numbers_unlimited: false,
     }
 }

@@ -1,6 +1,7 @@
 //! A gateway without HTTP: one tenant, scripted providers, a store in memory, paused time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub(crate) struct Scripted {
     script: Mutex<VecDeque<Reply>>,
     always: Mutex<Option<Reply>>,
     pub(crate) seen: Mutex<Vec<Seen>>,
+    running: AtomicUsize,
+    /// Most attempts at a time.
+    pub(crate) peak: AtomicUsize,
     store: Mutex<Option<Arc<dyn Store>>>,
 }
 
@@ -83,6 +87,8 @@ impl Scripted {
             script: Mutex::default(),
             always: Mutex::default(),
             seen: Mutex::default(),
+            running: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             store: Mutex::default(),
         })
     }
@@ -109,6 +115,22 @@ impl Scripted {
     }
 }
 
+/// Counts as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one(running: &'a AtomicUsize, peak: &AtomicUsize) -> Self {
+        peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Self(running)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl SmsProvider for Scripted {
     fn descriptor(&self) -> &Descriptor {
@@ -127,6 +149,7 @@ impl SmsProvider for Scripted {
             intents,
             valid_for: attempt.valid_for,
         });
+        let _running = Counted::one(&self.running, &self.peak);
         match self.next_reply() {
             None => {}
             Some(Reply::Slow(pause)) => tokio::time::sleep(pause).await,
@@ -195,6 +218,8 @@ pub(crate) struct Setup {
     pub(crate) webhook: bool,
     pub(crate) without: Vec<&'static str>,
     pub(crate) prefer: Prefer,
+    pub(crate) unsettled_max: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Bench {
@@ -246,7 +271,8 @@ impl Bench {
     }
 
     pub(crate) async fn receipt(&self, provider: &str, id: MessageId, state: DeliveryState) {
-        let receipt = Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None, part: None };
+        let receipt =
+            Receipt { message: Some(id), upstream_id: String::new(), state, provider_code: None, at: None, part: None };
         self.receipts.push(&ProviderName::new(provider), vec![receipt]).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -310,7 +336,7 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
         providers: providers
             .iter()
             .filter(|p| !setup.without.contains(&p.descriptor.name.as_str()))
-            .map(|p| (p.descriptor.name.clone(), Arc::new(provider(p, setup.concurrency.unwrap_or(64)))))
+            .map(|p| (p.descriptor.name.clone(), Arc::new(provider(p, setup))))
             .collect(),
         rules: vec![Rule {
             id: "default".to_owned(),
@@ -338,16 +364,17 @@ fn plan(setup: &Setup, providers: &[&Arc<Scripted>]) -> Plan {
             block: setup.block.iter().map(|c| Country::parse(c).unwrap()).collect(),
         },
         templates: Templates::compile(Vec::new()).unwrap(),
+        unsettled_max: setup.unsettled_max.unwrap_or(100_000),
         test_numbers_unlimited: false,
     }
 }
 
-fn provider(instance: &Arc<Scripted>, concurrency: usize) -> Provider {
+fn provider(instance: &Arc<Scripted>, setup: &Setup) -> Provider {
     Provider {
         instance: Arc::clone(instance) as Arc<dyn SmsProvider>,
-        timeout: Duration::from_secs(3),
+        timeout: setup.timeout.unwrap_or(Duration::from_secs(3)),
         interval: None,
-        concurrency,
+        concurrency: setup.concurrency.unwrap_or(64),
         tenants: None,
     }
 }

@@ -5,6 +5,8 @@
 mod copies;
 mod durability;
 mod failover;
+mod fairness;
 mod fixtures;
+mod health;
 mod waiting;
 mod webhooks;

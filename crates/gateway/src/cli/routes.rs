@@ -1,11 +1,15 @@
 //! `gateway routes explain`: what would become of a message under a configuration, and why. Runs the engine's own code
-//! over the file; needs no running gateway and none of its secrets, and sends nothing.
+//! over the file; needs no running gateway and none of its secrets, and sends nothing. Only what was measured can a
+//! running gateway alone tell: with `--measured` it is asked.
+
+mod measured;
 
 use clap::Subcommand;
 use sms_core::{Channel, Class, Clock as _, SystemClock, TenantId};
-use sms_engine::{CandidateDecision, Explanation, SendRequest};
+use sms_engine::{CandidateDecision, Explanation, Measures, SendRequest, Unmeasured};
 
 use super::configuration;
+use super::connection::Ops;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 
@@ -42,18 +46,23 @@ pub(crate) struct Explain {
     /// Exit code 1 unless this provider would be tried first.
     #[arg(long, value_name = "PROVIDER")]
     expect: Option<String>,
+    /// Ask the running gateway what it measured, for routes that `prefer` delivery or latency.
+    #[arg(long)]
+    measured: bool,
+    #[command(flatten)]
+    ops: Ops,
 }
 
 impl Command {
-    pub(crate) fn run(self, output: Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Explain(args) => args.run(output),
+            Self::Explain(args) => args.run(output).await,
         }
     }
 }
 
 impl Explain {
-    fn run(self, output: Output) -> Result<(), Failure> {
+    async fn run(self, output: Output) -> Result<(), Failure> {
         let plan = self.configuration.plan()?;
         let Some(tenant) = plan.tenants.get(self.tenant.as_str()) else {
             let known: Vec<&str> = plan.tenants.keys().map(TenantId::as_str).collect();
@@ -65,7 +74,10 @@ impl Explain {
         request.language = self.language;
         request.channel = self.channel.unwrap_or_default();
         request.class = self.class.unwrap_or_default();
-        let explanation = sms_engine::explain(request, tenant, &plan, SystemClock::start().now());
+        let measures: Box<dyn Measures> =
+            if self.measured { Box::new(measured::ask(&self.ops.connect()?).await?) } else { Box::new(Unmeasured) };
+        let now = SystemClock::start().now();
+        let explanation = sms_engine::explain_with(request, tenant, &plan, now, measures.as_ref());
         let json = || serde_json::to_value(&explanation).unwrap_or_default(); // texts and numbers can always be written
         output.result(|| told(&explanation), json)?;
         match self.expect.filter(|expected| !is_first(&explanation, expected)) {
@@ -136,7 +148,8 @@ fn candidates(explanation: &Explanation) -> impl Iterator<Item = String> {
             CandidateDecision::Skip => "skip",
             CandidateDecision::Use => "USE ",
         };
-        format!("          → {:width$}  {decision}  {}", candidate.provider.as_str(), candidate.why)
+        let measured = candidate.measured.map(|measured| format!("  ({measured})")).unwrap_or_default();
+        format!("          → {:width$}  {decision}  {}{measured}", candidate.provider.as_str(), candidate.why)
     })
 }
 

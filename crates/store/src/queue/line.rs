@@ -65,12 +65,17 @@ impl Line {
 
     /// The earliest due time; what is due already is due at the beginning of time.
     pub(super) fn next_due(&self) -> Option<UnixMs> {
-        if self.ready.is_empty() { self.later.first_key_value().map(|((due, _), _)| *due) } else { Some(UnixMs::new(0)) }
+        if self.ready.is_empty() {
+            self.later.first_key_value().map(|((due, _), _)| *due)
+        } else {
+            Some(UnixMs::new(0))
+        }
     }
 
     pub(super) fn add(&mut self, job: &Job) {
-        // A first attempt is due from the beginning and needs no second place to wait in.
-        if job.due <= job.id.created() {
+        // A first attempt is due from the beginning and needs no second place to wait in. Not so one that is due before
+        // its message was made: the wall clock was set back, and its pause is still to be kept.
+        if job.due == job.id.created() {
             self.make_ready(job.id, &job.tenant, job.country, job.expires);
         } else {
             let waiting = Waiting { tenant: job.tenant.clone(), country: job.country, expires: job.expires };
@@ -234,7 +239,9 @@ mod tests {
 
     fn line(jobs: &[Job]) -> Line {
         let mut line = Line::default();
-        jobs.iter().for_each(|job| line.add(job));
+        for job in jobs {
+            line.add(job);
+        }
         line
     }
 
@@ -289,6 +296,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_kept_by_a_clock_that_was_set_back() {
+        let mut line = line(&[Job { due: UnixMs::new(1_008), ..otp(5_000, "acme") }]);
+        assert_eq!(picked(&mut line, 9, &ANY), []);
+        assert_eq!(line.pick(UnixMs::new(1_008), 9, &ANY).len(), 1);
+    }
+
+    #[test]
     fn expired_ones_are_never_picked() {
         let life = Duration::from_millis(10);
         let mut line = line(&[job(1, "acme", "CH", life), otp(2, "acme"), job(995, "acme", "CH", life)]);
@@ -302,7 +316,9 @@ mod tests {
         let mut line = line(&jobs);
         let taken = line.pick(UnixMs::new(1_000), 1, &ANY);
         assert!(!line.remove(&jobs[0]), "it was picked");
-        taken.iter().for_each(|picked| line.put_back(picked));
+        for picked in &taken {
+            line.put_back(picked);
+        }
         assert!(jobs.iter().all(|job| line.remove(job)) && line.is_empty());
     }
 }

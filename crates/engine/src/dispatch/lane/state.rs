@@ -27,8 +27,7 @@ pub(super) struct State {
     pub(super) concurrency: usize,
     pub(super) pace: Pace,
     pub(super) budget: Budget,
-    /// `Some(None)`: until somebody enables it.
-    pub(super) disabled: Option<Option<Instant>>,
+    pub(super) disabled: Disabled,
     /// Tenants with messages that wait, as far as this process saw them begin to.
     pub(super) waiting: BTreeSet<TenantId>,
     /// For the account, and for faults that are not of one country only.
@@ -38,13 +37,21 @@ pub(super) struct State {
     pairs: BTreeMap<Country, Pair>,
 }
 
+/// Whether an operator keeps it from attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disabled {
+    No,
+    Until(Instant),
+    UntilEnabled,
+}
+
 impl State {
     pub(super) fn new(concurrency: usize, interval: Option<Duration>) -> Self {
         Self {
             concurrency,
             pace: Pace::new(interval),
             budget: Budget::new(),
-            disabled: None,
+            disabled: Disabled::No,
             waiting: BTreeSet::new(),
             whole: Breaker::default(),
             faulty: None,
@@ -154,19 +161,20 @@ impl State {
         let in_use = |pair: &&Pair| pair.running() > 0 || now.saturating_duration_since(pair.used()) < IN_USE;
         let circuits = self.pairs.values().filter(in_use).map(|pair| pair.circuit(now));
         // Closed as long as one country is served.
-        circuits.min_by_key(|circuit| match circuit {
-            Circuit::Closed => 0,
-            Circuit::HalfOpen => 1,
-            Circuit::Open => 2,
-        })
-        .unwrap_or(Circuit::Closed)
+        circuits
+            .min_by_key(|circuit| match circuit {
+                Circuit::Closed => 0,
+                Circuit::HalfOpen => 1,
+                Circuit::Open => 2,
+            })
+            .unwrap_or(Circuit::Closed)
     }
 
     pub(super) fn watch(&mut self, now: Instant) {
         let cap = self.cap();
         self.pairs.values_mut().for_each(|pair| pair.watch(cap, now));
-        if self.disabled.flatten().is_some_and(|until| now >= until) {
-            self.disabled = None;
+        if !self.is_disabled(now) {
+            self.disabled = Disabled::No;
         }
     }
 
@@ -189,12 +197,14 @@ impl State {
         };
         let countries: Vec<CountryStatus> = self.pairs.iter().map(of_pair).collect();
         let is_disabled = self.is_disabled(now);
-        let until = self.disabled.flatten().filter(|_| is_disabled);
         ProviderStatus {
             name,
             configured: true,
             disabled: is_disabled,
-            disabled_for: until.map(|until| until.saturating_duration_since(now)),
+            disabled_for: match self.disabled {
+                Disabled::Until(until) if is_disabled => Some(until.saturating_duration_since(now)),
+                Disabled::No | Disabled::UntilEnabled | Disabled::Until(_) => None,
+            },
             circuit: self.circuit(now).as_str(),
             paused: self.pace.is_paused(now),
             in_flight: countries.iter().map(|country| country.in_flight).sum(),
@@ -211,7 +221,11 @@ impl State {
     }
 
     pub(super) fn is_disabled(&self, now: Instant) -> bool {
-        self.disabled.is_some_and(|until| until.is_none_or(|until| now < until))
+        match self.disabled {
+            Disabled::No => false,
+            Disabled::Until(until) => now < until,
+            Disabled::UntilEnabled => true,
+        }
     }
 
     /// What one country may take of the slots.

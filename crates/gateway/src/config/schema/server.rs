@@ -28,6 +28,9 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Connections to the public listener at the same time; further ones wait.
     pub max_connections: u32,
+    /// Accepted messages that no provider took yet, at most; further ones are answered 503. One tenant gets eight times
+    /// what is left for the others.
+    pub max_waiting: u32,
     /// Address of the ops listener: metrics, health, inbox, admin API. A change needs a restart.
     pub ops: SocketAddr,
     /// Bearer token of the ops listener's protected paths. Without it they answer 403.
@@ -47,6 +50,7 @@ impl Default for Server {
             header_timeout: Span::from_secs(10),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             max_connections: 4096,
+            max_waiting: 250_000,
             ops: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             ops_token: None,
             public_url: None,
