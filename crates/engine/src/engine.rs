@@ -1,5 +1,7 @@
 //! The engine as the gateway uses it: submit, receipts, queries, reload, shutdown.
 
+mod operator;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +27,6 @@ use crate::refusal::Refusal;
 use crate::request::{SendRequest, Submitted};
 use crate::route::Routed;
 use crate::shared::{Core, Entropy, Running};
-use crate::status::ProviderStatus;
 use crate::telemetry::{SubmitOutcome, Telemetry};
 use crate::waiters::{Decision, Waiters};
 use crate::{Plan, admission, housekeeping, render, route};
@@ -234,44 +235,6 @@ impl Engine {
             return Err("no route has a provider".to_owned());
         }
         self.core.store.ping().await.map_err(|error| error.to_string())
-    }
-
-    /// Brings gauges up to date; called before a scrape.
-    pub async fn refresh_gauges(&self) {
-        match self.core.store.counts(self.core.clock.now()).await {
-            Ok(counts) => self.core.telemetry.counts(&counts),
-            Err(error) => tracing::warn!(error.kind = "store", "messages could not be counted: {error}"),
-        }
-        for lane in self.core.running.load().lanes.values() {
-            self.core.telemetry.lane(&lane.status());
-        }
-    }
-
-    /// How every provider is doing, in alphabetical order.
-    pub fn providers(&self) -> Vec<ProviderStatus> {
-        let running = self.core.running.load();
-        let configured = |name: &ProviderName| running.plan.providers.contains_key(name);
-        let status = |lane: &Arc<Lane>| ProviderStatus { configured: configured(&lane.name), ..lane.status() };
-        running.lanes.values().map(status).collect()
-    }
-
-    /// Makes no further attempts with a provider, for this long or until [`Engine::enable`]; what is on its way goes on.
-    /// Held in memory: a restart enables it. `false` when there is no such provider.
-    pub fn disable(&self, provider: &ProviderName, period: Option<Duration>) -> bool {
-        let running = self.core.running.load();
-        let Some((lane, _)) = running.provider(provider) else { return false };
-        lane.disable(period);
-        tracing::warn!(provider.name = %provider, "provider `{provider}` was disabled by an operator");
-        true
-    }
-
-    /// Ends [`Engine::disable`]. `false` when there is no such provider.
-    pub fn enable(&self, provider: &ProviderName) -> bool {
-        let running = self.core.running.load();
-        let Some((lane, _)) = running.provider(provider) else { return false };
-        lane.enable();
-        tracing::info!(provider.name = %provider, "provider `{provider}` was enabled by an operator");
-        true
     }
 
     /// Begins nothing new, finishes or parks what is in flight, flushes, leaves providers politely.
