@@ -12,6 +12,7 @@ mod leaks;
 mod limits;
 mod mitto_compat;
 mod native;
+mod providers;
 mod receipts;
 mod reload;
 mod routing;
