@@ -250,7 +250,8 @@ pub(crate) fn announce(core: &Core, change: &Change, kind: Option<Kind>) {
     core.telemetry.changed(change, core.clock.now());
     if !change.to.may_attempt() {
         if change.from.may_attempt() {
-            core.load.settled(&change.tenant);
+            let taken = matches!(change.to, Status::Sent | Status::Delivered | Status::Undelivered);
+            core.load.settled(&change.tenant, taken);
         }
         core.waiters.decide(change.id, || Decision { status: change.to, provider: change.provider.clone(), kind });
     }

@@ -319,7 +319,8 @@ impl Engine {
             self.core.telemetry.lane(&lane.status());
             workers.entry(name.clone()).or_insert_with(|| {
                 let stop = self.core.stop.child_token();
-                tokio::spawn(run_lane(Arc::clone(&self.core), Arc::clone(lane), stop.clone()));
+                // A shutdown waits for it: what it has just taken out of the store must not be left open.
+                self.core.tasks.spawn(run_lane(Arc::clone(&self.core), Arc::clone(lane), stop.clone()));
                 stop
             });
         }

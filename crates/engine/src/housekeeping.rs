@@ -27,6 +27,7 @@ pub(crate) async fn sweep(core: Arc<Core>) {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
             () = core.stop.cancelled() => return,
         }
+        core.load.look();
         match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
             Ok(changes) => changes.iter().for_each(|change| announce(&core, change, None)),
             Err(error) => tracing::error!(error.kind = "store", "expired messages could not be ended: {error}"),

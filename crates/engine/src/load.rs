@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use sms_core::TenantId;
+use tokio::time::Instant;
 
 /// Requests on their way to the store at a time: more would only wait for the disk.
 const ACCEPTING_MAX: usize = 1_024;
@@ -16,11 +18,34 @@ const ACCEPTING_SHARE: usize = 2;
 /// The same for messages that are not settled yet.
 const UNSETTLED_SHARE: usize = 8;
 
+/// While providers take messages, no more are accepted than they take in this time: what is above would only grow old.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// Fewer than so many a second is no measure: providers are down, or nobody asks.
+const PACE_MIN: f64 = 200.0;
+
+/// Always accepted, as far as the configuration lets: a burst is no overload.
+const AHEAD_MIN: usize = 20_000;
+
+/// Over how long the pace is averaged.
+const PACE_OVER: Duration = Duration::from_secs(5);
+
 /// Counts what is in work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Load {
     all: Work,
     tenants: RwLock<HashMap<TenantId, Arc<Work>>>,
+    /// Messages taken by providers since the pace was looked at.
+    taken: AtomicUsize,
+    /// Unsettled messages at most, by the pace.
+    ahead: AtomicUsize,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    per_second: f64,
+    at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +63,37 @@ pub(crate) struct Place<'l> {
     tenant: Arc<Work>,
 }
 
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            all: Work::default(),
+            tenants: RwLock::default(),
+            taken: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(usize::MAX),
+            pace: Mutex::new(Pace { per_second: 0.0, at: Instant::now() }),
+        }
+    }
+}
+
 impl Load {
+    /// Looks how fast providers take messages; called now and then.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages, not negative")]
+    pub(crate) fn look(&self) {
+        let now = Instant::now();
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(pace.at).as_secs_f64();
+        if passed <= 0.0 {
+            return;
+        }
+        pace.at = now;
+        let taken = u32::try_from(self.taken.swap(0, Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let share = 1.0 - (-passed / PACE_OVER.as_secs_f64()).exp();
+        pace.per_second += (f64::from(taken) / passed - pace.per_second) * share;
+        let ahead = (pace.per_second * AHEAD.as_secs_f64()) as usize;
+        let ahead = if pace.per_second < PACE_MIN { usize::MAX } else { ahead.max(AHEAD_MIN) };
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
     /// Messages that an earlier process left; whose they are is not known any more.
     pub(crate) fn found(&self, unsettled: u64) {
         self.all.unsettled.fetch_add(usize::try_from(unsettled).unwrap_or(usize::MAX), Ordering::Relaxed);
@@ -48,7 +103,7 @@ impl Load {
     pub(crate) fn enter(&self, tenant: &TenantId, unsettled_max: usize) -> Option<Place<'_>> {
         let mine = self.of(tenant);
         let unsettled = self.all.unsettled.load(Ordering::Relaxed);
-        let free = unsettled_max.saturating_sub(unsettled);
+        let free = unsettled_max.min(self.ahead.load(Ordering::Relaxed)).saturating_sub(unsettled);
         if mine.unsettled.load(Ordering::Relaxed) >= free.saturating_mul(UNSETTLED_SHARE) {
             return None;
         }
@@ -66,8 +121,9 @@ impl Load {
         self.of(tenant).unsettled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// No attempt will follow for a message of `tenant`.
-    pub(crate) fn settled(&self, tenant: &TenantId) {
+    /// No attempt will follow for a message of `tenant`; `taken`: because a provider has it.
+    pub(crate) fn settled(&self, tenant: &TenantId, taken: bool) {
+        self.taken.fetch_add(usize::from(taken), Ordering::Relaxed);
         less(&self.all.unsettled);
         less(&self.of(tenant).unsettled);
     }
@@ -134,7 +190,7 @@ mod tests {
         assert!((7_990..=8_001).contains(&loud), "{loud}");
         assert!(accept("quiet"), "there is room for others");
         for _ in 0..loud {
-            load.settled(&tenant("loud"));
+            load.settled(&tenant("loud"), true);
         }
         assert!(accept("loud"));
     }
@@ -144,8 +200,39 @@ mod tests {
         let load = Load::default();
         load.found(9_000);
         assert!(load.enter(&tenant("acme"), 9_000).is_none());
-        load.settled(&tenant("acme"));
+        load.settled(&tenant("acme"), true);
         assert!(load.enter(&tenant("acme"), 9_000).is_some());
+    }
+
+    /// Accepts and settles as if providers took `per_second` for `seconds`.
+    async fn takes(load: &Load, per_second: usize, seconds: usize) {
+        for _ in 0..seconds * 2 {
+            tokio::time::advance(Duration::from_millis(500)).await;
+            for _ in 0..per_second / 2 {
+                load.accepted(&tenant("acme"));
+                load.settled(&tenant("acme"), true);
+            }
+            load.look();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_wait_than_providers_take_in_ten_seconds() {
+        let load = Load::default();
+        takes(&load, 4_000, 30).await;
+        load.found(35_000);
+        assert!(load.enter(&tenant("acme"), 250_000).is_some());
+        load.found(6_000);
+        assert!(load.enter(&tenant("acme"), 250_000).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_providers_are_down_only_the_configured_bound_holds() {
+        let load = Load::default();
+        takes(&load, 4_000, 30).await;
+        takes(&load, 0, 30).await;
+        load.found(200_000);
+        assert!(load.enter(&tenant("acme"), 250_000).is_some());
     }
 
     #[test]

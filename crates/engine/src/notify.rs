@@ -53,6 +53,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     let (land, mut landed) = mpsc::channel(IN_FLIGHT_MAX);
     loop {
         tokio::select! {
+            biased; // chance would make a simulated seed go another way
             () = core.told.notified() => {}
             () = tokio::time::sleep(TICK) => {}
             Some(first) = landed.recv() => {

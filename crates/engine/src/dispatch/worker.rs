@@ -43,11 +43,13 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
             moved = Instant::now();
             done = move_stranded(&core, &lane).await;
         }
+        let began = Instant::now();
         while !stop.is_cancelled() && done.is_ok() && !lane.is_shut() {
             match drain(&core, &lane).await {
-                Ok(Drained::Busy) => busy = true,
                 Ok(Drained::Dry) => break,
-                Ok(Drained::Took) => continue,
+                // A backlog that lasts is no reason to look after nothing else.
+                Ok(Drained::Took) if began.elapsed() < TICK => continue,
+                Ok(Drained::Busy | Drained::Took) => busy = true,
                 Err(error) => done = Err(error),
             }
             break;

@@ -82,9 +82,8 @@ async fn messages_that_wait_for_a_provider_that_is_down_move_to_another() {
     let mut moved = 0;
     for id in ids {
         let record = bench.record(id).await;
-        let held = record.history.iter().any(|Entry { what, .. }| match what {
-            What::Outcome(attempted) => attempted.code.as_deref() == Some("circuit_open"),
-            _ => false,
+        let held = record.history.iter().any(|Entry { what, .. }| {
+            matches!(what, What::Outcome(attempted) if attempted.code.as_deref() == Some("circuit_open"))
         });
         if held {
             moved += 1;
@@ -108,7 +107,7 @@ async fn a_provider_that_turned_slow_is_avoided_before_it_times_out() {
     assert!(statuses(&bench, &ids, Status::Sent).await >= 98);
     assert!(bench.a.peak.load(Ordering::SeqCst) <= 64);
     bench.a.always(None);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let before = bench.a.count();
     stream(&bench, 350..400, Duration::from_millis(50)).await;
     assert!(bench.a.count() >= before + 45, "it is used again once it is fast again");
@@ -185,7 +184,7 @@ async fn a_disabled_provider_gets_no_new_attempt() {
 async fn messages_for_a_disabled_provider_without_an_alternative_wait() {
     let bench = Bench::start(Setup { candidates: vec!["a"], ..Setup::default() }).await;
     bench.engine.disable(&ProviderName::new("a"), None);
-    let waiting = bench.send_and_wait(otp(), Duration::from_secs(60)).await;
+    let waiting = bench.send_and_wait(otp(), Duration::from_mins(1)).await;
     assert_story(&waiting, Status::Queued, &[]);
     bench.engine.enable(&ProviderName::new("a"));
     tokio::time::sleep(SOON).await;
