@@ -228,6 +228,11 @@ impl Builder {
         Gateway::start(self).await
     }
 
+    /// The configuration file, for a gateway that is never started.
+    pub fn configuration(&self) -> String {
+        self.text(&Place { listen: "127.0.0.1:8080", ops: "127.0.0.1:9090", database: "gateway.db" })
+    }
+
     pub(crate) fn text(&self, place: &Place) -> String {
         let mut text = String::new();
         if self.limits.is_empty() && !self.default_limits {
