@@ -1,6 +1,6 @@
 //! Webhooks against hostile URLs and hostile endpoints: nobody is led inside, nobody costs more than a little time and
 //! memory, and everything ends in a counted outcome. The list of URLs is the one of the gateway's own tests.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests stop where their surroundings fail")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop where their surroundings fail")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,8 +11,7 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-const LIST: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/gateway/src/webhooks/tests/ssrf.txt"));
+const LIST: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/gateway/src/webhooks/tests/ssrf.txt"));
 
 /// Reasons that mean that something was connected to, or tried.
 const CONNECTED: [&str; 6] = ["broken", "connect", "redirect", "status", "throttled", "timeout"];
@@ -96,7 +95,7 @@ async fn no_tenants_webhook_leads_inside_unless_the_operator_says_so() {
         }
         builder
     };
-    let tenants = taken(builder(&tenants), tenants).await;
+    let tenants = taken(&builder(&tenants), tenants);
     assert!(tenants.len() >= 150, "most have the form of a URL: {}", tenants.len());
     let gateway = builder(&tenants).start().await;
     for (n, name) in (0..).zip(tenants.keys()) {
@@ -107,7 +106,7 @@ async fn no_tenants_webhook_leads_inside_unless_the_operator_says_so() {
 }
 
 /// The tenants whose URL `check` does not refuse.
-async fn taken(builder: Builder, mut tenants: BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn taken(builder: &Builder, mut tenants: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let (dir, mut env) = (tempfile::tempdir().unwrap(), vec![("E2E_WEBHOOK_SECRET", Builder::WEBHOOK_SECRET)]);
     env.extend([("E2E_OPS_TOKEN", "ops_0123456789abcdefghij"), ("E2E_MITTO_KEY", "k"), ("E2E_CALLBACK_SECRET", "s")]);
     let file = dir.path().join("gateway.toml");
@@ -150,7 +149,8 @@ async fn no_redirect_of_any_kind_is_followed() {
 /// A tenant that is told at `url`, inside our own network.
 fn told_at(name: &str, url: &str) -> Tenant {
     let mut line = String::new();
-    write!(line, "webhook = {{ url = \"{url}\", secret = {{ env = \"E2E_WEBHOOK_SECRET\" }}, private = true }}").unwrap();
+    write!(line, "webhook = {{ url = \"{url}\", secret = {{ env = \"E2E_WEBHOOK_SECRET\" }}, private = true }}")
+        .unwrap();
     Tenant::new(name).set(&line)
 }
 

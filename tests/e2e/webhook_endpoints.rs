@@ -1,6 +1,6 @@
 //! Tenants' endpoints over time: slow ones keep to themselves, those that fail for days are disabled where everybody sees
 //! it, and an operator can have everything told again.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests stop where their surroundings fail")]
+#![expect(clippy::expect_used, reason = "helpers of tests stop where their surroundings fail")]
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn told_at(name: &str, url: &str, more: &str) -> Tenant {
 async fn gateway(upstream: &Mitto, tenants: impl IntoIterator<Item = Tenant>) -> Gateway {
     upstream.behave(Behaviour::RejectNumber); // one status change each
     let builder = Gateway::builder().mitto("mitto", upstream).route("default", "use = [\"mitto\"]");
-    tenants.into_iter().fold(builder, |builder, tenant| builder.tenant(tenant)).start().await
+    tenants.into_iter().fold(builder, e2e::Builder::tenant).start().await
 }
 
 fn body(n: u32) -> Value {
@@ -89,7 +89,9 @@ fn p99(sorted: &[u128]) -> u128 {
 async fn slow_endpoints_do_not_delay_another() {
     let (upstream, prompt) = (Mitto::start(), endpoint());
     let slow: Vec<(String, Upstream)> = (0..8).map(|n| (format!("slow{n}"), endpoint())).collect();
-    slow.iter().for_each(|(_, endpoint)| endpoint.behave(Behaviour::HangAfterRead));
+    for (_, endpoint) in &slow {
+        endpoint.behave(Behaviour::HangAfterRead);
+    }
     let tenants = slow.iter().map(|(name, endpoint)| told_at(name, &endpoint.url(), ""));
     let gateway = gateway(&upstream, tenants.chain([told_at("prompt", &prompt.url(), "")])).await;
     latencies(&gateway, &prompt, 0, 20).await; // warm
@@ -138,7 +140,12 @@ async fn an_endpoint_that_is_gone_is_disabled_until_an_operator_enables_it() {
     told(&receiver, &second).await;
     let twice = async || (receiver.requests().iter().filter(|call| is_of(call, &first)).count() == 2).then_some(());
     eventually("the first is told again", PATIENCE, twice).await;
-    let ids: Vec<_> = receiver.requests().iter().filter(|call| is_of(call, &first)).map(|call| call.header("webhook-id").map(str::to_owned)).collect();
+    let ids: Vec<_> = receiver
+        .requests()
+        .iter()
+        .filter(|call| is_of(call, &first))
+        .map(|call| call.header("webhook-id").map(str::to_owned))
+        .collect();
     assert!(ids[0].is_some() && ids[0] == ids[1], "{ids:?}");
     assert!(!gateway.logs().contains("hidden"), "a URL may hold a secret");
 }
@@ -151,8 +158,7 @@ fn is_of(call: &Request, id: &str) -> bool {
 async fn an_endpoint_that_fails_for_too_long_is_disabled() {
     let (upstream, receiver, other) = (Mitto::start(), endpoint(), endpoint());
     receiver.behave(Behaviour::ServerError);
-    let tenants =
-        [told_at("acme", &receiver.url(), ", disable_after = \"2s\""), told_at("globex", &other.url(), "")];
+    let tenants = [told_at("acme", &receiver.url(), ", disable_after = \"2s\""), told_at("globex", &other.url(), "")];
     let gateway = gateway(&upstream, tenants).await;
     let id = gateway.acme().accepted(&body(1)).await;
     told(&receiver, &id).await;
@@ -164,7 +170,12 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled() {
     assert_eq!(state(&gateway, "globex").await, "ok");
     told(&other, &gateway.tenant("globex").accepted(&body(2)).await).await;
     let listed = admin(&gateway, "", None).await.expect(200).json();
-    let states: Vec<_> = listed["webhooks"].as_array().unwrap().iter().map(|one| (one["tenant"].clone(), one["state"].clone())).collect();
+    let states: Vec<_> = listed["webhooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["tenant"].clone(), one["state"].clone()))
+        .collect();
     assert_eq!(states, [(json!("acme"), json!("disabled")), (json!("globex"), json!("ok"))]);
 }
 

@@ -53,9 +53,8 @@ pub(crate) async fn run(core: Arc<Core>) {
     let (land, mut landed) = mpsc::channel(IN_FLIGHT_MAX);
     loop {
         tokio::select! {
-            biased; // chance would make a simulated seed go another way
-            () = core.told.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
+            biased; // in this order nobody starves; chance would make a simulated seed go another way
+            () = core.stop.cancelled() => return,
             Some(first) = landed.recv() => {
                 let mut next = Some(first);
                 while let Some(Landed { id, tenant, slow }) = next {
@@ -63,7 +62,8 @@ pub(crate) async fn run(core: Arc<Core>) {
                     next = landed.try_recv().ok();
                 }
             }
-            () = core.stop.cancelled() => return,
+            () = core.told.notified() => {}
+            () = tokio::time::sleep(TICK) => {}
         }
         if let Err(error) = read(&core, &mut flights).await {
             tracing::error!(error.kind = "store", "due webhooks could not be read: {error}");
@@ -119,6 +119,7 @@ async fn tell(core: &Core, notice: Notice) -> Option<(NoticeOutcome, bool)> {
     let call = call::call(&notice, whom, secrets, core.clock.now());
     let began = Instant::now();
     let answer = tokio::select! {
+        biased; // an answer that is there counts
         answer = core.webhooks.post(call) => answer,
         () = stopped(core) => return None,
     };

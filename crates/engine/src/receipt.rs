@@ -9,8 +9,8 @@ use sms_core::{CallbackError, CallbackRequest, ProviderName, Receipt, ReceiptSin
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::dispatch::announce;
 use crate::Engine;
+use crate::dispatch::announce;
 use crate::shared::Core;
 
 /// Receipts that may wait between providers with a session and the store.

@@ -59,12 +59,12 @@ impl Webhooks {
     /// # Errors
     /// When TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, String> {
-        Self::with(Arc::new(System), BOUNDS)
+        Self::with(&(Arc::new(System) as Arc<dyn Lookup>), BOUNDS)
     }
 
-    fn with(names: Arc<dyn Lookup>, bounds: Bounds) -> Result<Self, String> {
+    fn with(names: &Arc<dyn Lookup>, bounds: Bounds) -> Result<Self, String> {
         let public = |idle| {
-            builder(bounds).https_only(true).dns_resolver(PublicOnly(Arc::clone(&names))).pool_max_idle_per_host(idle)
+            builder(bounds).https_only(true).dns_resolver(PublicOnly(Arc::clone(names))).pool_max_idle_per_host(idle)
         };
         let built = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| error.to_string());
         Ok(Self {
@@ -82,7 +82,6 @@ impl Webhooks {
             Reach::Outside => &self.outside,
         }
     }
-
 }
 
 #[async_trait]
@@ -96,8 +95,7 @@ impl WebhookPort for Webhooks {
             map.insert(HeaderName::from_static(name), value);
         }
         let response = self.client(reach).post(url).headers(map).body(body).send().await.map_err(fault)?;
-        let answer =
-            WebhookAnswer { status: response.status().as_u16(), retry_after: retry_after(response.headers()) };
+        let answer = WebhookAnswer { status: response.status().as_u16(), retry_after: retry_after(response.headers()) };
         // The verdict stands; what is left is read only so that the connection can be used again.
         drop(timeout(self.bounds.rest, discard(response)).await);
         Ok(answer)

@@ -142,7 +142,8 @@ impl Bench {
         assert!(matches!(settled.as_slice(), [Settled::Done { .. }]));
         if load.receipts {
             let (state, message) = (DeliveryState::Delivered, n.is_multiple_of(2).then_some(id));
-            let receipt = Receipt { message, upstream_id, state, provider_code: Some("0".to_owned()), at: None, part: None };
+            let receipt =
+                Receipt { message, upstream_id, state, provider_code: Some("0".to_owned()), at: None, part: None };
             let received = ReceivedReceipt { provider, receipt, at: self.clock.now() };
             let matched = self.store.receipts(vec![received]).await.unwrap();
             assert!(matches!(matched.as_slice(), [Receipted::Matched(_)]));

@@ -115,7 +115,8 @@ mod tests {
 
     fn parked(provider: &str, upstream_id: &str, message: Option<MessageId>, at: i64) -> ReceivedReceipt {
         let state = DeliveryState::Delivered;
-        let receipt = Receipt { message, upstream_id: upstream_id.to_owned(), state, provider_code: None, at: None, part: None };
+        let receipt =
+            Receipt { message, upstream_id: upstream_id.to_owned(), state, provider_code: None, at: None, part: None };
         ReceivedReceipt { provider: ProviderName::new(provider), receipt, at: UnixMs::new(at) }
     }
 

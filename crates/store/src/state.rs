@@ -275,7 +275,8 @@ mod tests {
     }
 
     fn received(state: DeliveryState) -> ReceivedReceipt {
-        let receipt = Receipt { message: None, upstream_id: "u".into(), state, provider_code: None, at: None, part: None };
+        let receipt =
+            Receipt { message: None, upstream_id: "u".into(), state, provider_code: None, at: None, part: None };
         ReceivedReceipt { provider: ProviderName::new("mitto"), receipt, at: UnixMs::new(4) }
     }
 

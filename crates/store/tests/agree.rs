@@ -10,8 +10,8 @@ use sms_conformance::store::{
     ACME, BACKUP, MITTO, ManualClock, Stand, again, charge, idempotency, later, number, sent,
 };
 use sms_core::store::{
-    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, NoticeOutcome, NoticeWant, Outcome, PurgePolicy, ReceivedReceipt,
-    Settle, Then, What,
+    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, NoticeOutcome, NoticeWant, Outcome, PurgePolicy,
+    ReceivedReceipt, Settle, Then, What,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Receipt, Status, Store, TenantId};
 use sms_store::{MemoryStore, SqliteStore, StoreKey};

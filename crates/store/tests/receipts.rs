@@ -134,7 +134,8 @@ async fn run(orders: &[Vec<Event>]) {
     let steps = orders.iter().map(Vec::len).max().unwrap_or_default();
     for step in 0..steps {
         stand.pass(1);
-        let events = || ids.iter().zip(orders).enumerate().filter_map(|(n, (id, order))| Some((n, *id, order.get(step)?)));
+        let events =
+            || ids.iter().zip(orders).enumerate().filter_map(|(n, (id, order))| Some((n, *id, order.get(step)?)));
         let (asked, batch): (Vec<usize>, Vec<ReceivedReceipt>) =
             events().filter_map(|(n, id, event)| Some((n, received(&stand, id, event)?))).unzip();
         let receipted = stand.store.receipts(batch).await.unwrap();
@@ -165,8 +166,15 @@ async fn run(orders: &[Vec<Event>]) {
 
 fn answer(stand: &Stand, id: MessageId) -> Settle {
     let provider = ProviderName::new(MITTO);
-    let attempted =
-        Attempted { attempt: 1, provider, outcome: Outcome::Accepted, kind: None, code: None, started: stand.now(), took_ms: 1 };
+    let attempted = Attempted {
+        attempt: 1,
+        provider,
+        outcome: Outcome::Accepted,
+        kind: None,
+        code: None,
+        started: stand.now(),
+        took_ms: 1,
+    };
     Settle { id, attempt: 1, at: stand.now(), attempted, then: sent(&format!("u{id}")) }
 }
 
@@ -175,7 +183,10 @@ fn handfuls() -> Vec<Vec<Event>> {
     let mut handfuls = BTreeSet::new();
     for mix in 0..1_024_usize {
         let mut events: Vec<Event> = (0..5)
-            .map(|n| Event::Receipt { state: (mix >> (2 * n)) & 3, ours: (mix.count_ones() as usize + n) % 2 == 0 })
+            .map(|n| Event::Receipt {
+                state: (mix >> (2 * n)) & 3,
+                ours: (mix.count_ones() as usize + n).is_multiple_of(2),
+            })
             .collect();
         events.sort();
         events.extend([Event::Answer, Event::Stranger]);

@@ -30,7 +30,7 @@ pub use numbers::{french, german, swiss};
 pub use poll::{PATIENCE, eventually};
 pub use ports::{free_address, free_port};
 pub use process::{Process, Signal};
-pub use trap::Trap;
 pub use sms_conformance::upstream::{
     Behaviour, Mitto, MittoSend, ReceiptForm, ReceiptPlan, Reply, Request, Upstream, Verdict,
 };
+pub use trap::Trap;

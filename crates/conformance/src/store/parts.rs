@@ -41,7 +41,8 @@ pub async fn parts_may_come_before_the_answer(stand: Stand) {
     assert_eq!(change.to, Status::Delivered);
 
     let id = stand.begin().await;
-    let numbered = async |number, state| status(receipt(&stand, Some(id), "", state, Some(Part { number, of: 2 })).await);
+    let numbered =
+        async |number, state| status(receipt(&stand, Some(id), "", state, Some(Part { number, of: 2 })).await);
     assert_eq!(numbered(2, Delivered).await, Status::Sent);
     let (change, _) = stand.settle(id, 1, Outcome::Accepted, Then::Sent { upstream_id: "b1".to_owned() }).await;
     assert_eq!(change.to, Status::Sent);

@@ -144,7 +144,8 @@ pub async fn unrecognised_receipts_are_written_down(stand: Stand) {
     let odd = DeliveryState::Unrecognised("SKIPPED".to_owned());
     assert_eq!(matched(stand.receipt(None, "u1", odd).await), (Status::Sent, Status::Sent));
     let record = stand.record(id).await;
-    let Some(What::Receipt { provider, state, code, their_time, part: None }) = record.history.last().map(|entry| &entry.what)
+    let Some(What::Receipt { provider, state, code, their_time, part: None }) =
+        record.history.last().map(|entry| &entry.what)
     else {
         panic!("a receipt's line is last: {:?}", record.history)
     };

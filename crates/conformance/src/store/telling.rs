@@ -39,7 +39,10 @@ pub async fn given_up_notices_are_shelved_until_asked_for(stand: Stand) {
     let shelved = |since, until, max| Retelling::Shelved { since, until, max };
     let ever = UnixMs::new(i64::MAX);
     let ask = async |what| stand.store.retell(&acme, what, stand.now()).await.unwrap();
-    assert_eq!(stand.store.retell(&TenantId::new("globex"), shelved(UnixMs::default(), ever, 9), ever).await.unwrap(), 0);
+    assert_eq!(
+        stand.store.retell(&TenantId::new("globex"), shelved(UnixMs::default(), ever, 9), ever).await.unwrap(),
+        0
+    );
     assert_eq!(ask(shelved(UnixMs::default(), between, 9)).await, 1, "the span counts");
     let again = stand.notices(9).await;
     assert_eq!((again.len(), again[0].record.id, again[0].attempt), (1, first, 0));

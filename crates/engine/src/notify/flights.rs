@@ -39,9 +39,10 @@ impl Flights {
     /// tenant's first, because they were due before whatever comes.
     pub(super) fn wants(&self, tenants: Vec<TenantId>) -> Vec<NoticeWant> {
         let wanted = tenants.into_iter().filter_map(|tenant| {
-            let (in_flight, hungry) = self.lanes.get(&tenant).map_or((0, true), |lane| {
-                (lane.in_flight, lane.waiting.is_empty() && lane.in_flight < lane.places)
-            });
+            let (in_flight, hungry) = self
+                .lanes
+                .get(&tenant)
+                .map_or((0, true), |lane| (lane.in_flight, lane.waiting.is_empty() && lane.in_flight < lane.places));
             hungry.then_some(NoticeWant { tenant, max: in_flight + READ_MAX })
         });
         wanted.collect()

@@ -93,12 +93,7 @@ pub(super) fn verdict(answer: &Result<WebhookAnswer, WebhookFault>) -> Verdict {
 }
 
 /// When to tell again after a failure; `None`: never by itself. An endpoint may ask for a longer pause than ours.
-pub(super) fn again(
-    told: u16,
-    answer: &Result<WebhookAnswer, WebhookFault>,
-    now: UnixMs,
-    dice: u32,
-) -> Option<UnixMs> {
+pub(super) fn again(told: u16, answer: &Result<WebhookAnswer, WebhookFault>, now: UnixMs, dice: u32) -> Option<UnixMs> {
     let pause = Duration::from_secs(*SCHEDULE_S.get(usize::from(told))?);
     let jitter = pause / 5 * (dice % 1_000) / 1_000;
     let asked = answer.as_ref().ok().and_then(|answer| answer.retry_after).unwrap_or_default();
@@ -109,8 +104,8 @@ pub(super) fn again(
 mod tests {
     use super::*;
 
-    fn status(status: u16) -> Result<WebhookAnswer, WebhookFault> {
-        Ok(WebhookAnswer { status, retry_after: None })
+    fn status(status: u16) -> WebhookAnswer {
+        WebhookAnswer { status, retry_after: None }
     }
 
     fn pause(answer: &Result<WebhookAnswer, WebhookFault>, told: u16, dice: u32) -> Option<i64> {
@@ -119,16 +114,17 @@ mod tests {
 
     #[test]
     fn failures_are_told_again_over_a_day_then_given_up() {
-        let pauses: Vec<_> = (0..8).map(|told| pause(&status(500), told, 500)).collect();
+        let pauses: Vec<_> = (0..8).map(|told| pause(&Ok(status(500)), told, 500)).collect();
         assert_eq!(pauses, [Some(5), Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), Some(86_400), None]);
         assert_eq!(pause(&Err(WebhookFault::Connect), 0, 500), Some(5));
     }
 
     #[test]
     fn pauses_scatter_by_a_tenth() {
-        let spread: Vec<_> = [0, 999].map(|dice| pause(&status(500), 6, dice).unwrap()).into();
+        let spread: Vec<_> = [0, 999].map(|dice| pause(&Ok(status(500)), 6, dice).unwrap()).into();
         assert!(spread[0] == 77_760 && (95_000..=95_040).contains(&spread[1]), "{spread:?}");
-        let different: std::collections::BTreeSet<_> = (0..1_000).map(|dice| pause(&status(500), 6, dice)).collect();
+        let different: std::collections::BTreeSet<_> =
+            (0..1_000).map(|dice| pause(&Ok(status(500)), 6, dice)).collect();
         assert!(different.len() > 900);
     }
 
@@ -142,8 +138,8 @@ mod tests {
 
     #[test]
     fn only_2xx_is_taken_and_only_410_ends_it() {
-        assert_eq!([200, 204, 299].map(|s| verdict(&status(s))), [Verdict::Delivered; 3]);
-        assert_eq!(verdict(&status(410)), Verdict::Gone);
+        assert_eq!([200, 204, 299].map(|s| verdict(&Ok(status(s)))), [Verdict::Delivered; 3]);
+        assert_eq!(verdict(&Ok(status(410))), Verdict::Gone);
         for (code, reason) in [
             (301, Reason::Redirect),
             (302, Reason::Redirect),
@@ -156,7 +152,7 @@ mod tests {
             (999, Reason::Status),
             (101, Reason::Status),
         ] {
-            assert_eq!(verdict(&status(code)), Verdict::Failed(reason), "{code}");
+            assert_eq!(verdict(&Ok(status(code))), Verdict::Failed(reason), "{code}");
         }
     }
 

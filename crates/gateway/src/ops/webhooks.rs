@@ -195,7 +195,10 @@ mod tests {
         let ok = json!({ "tenant": "acme", "host": "acme.example", "state": "ok" });
         assert_eq!(shown(&endpoint(None, None, None)), ok);
         let failing = shown(&endpoint(Some(UnixMs::new(0)), None, None));
-        assert_eq!((&failing["state"], &failing["failing_since"]), (&json!("failing"), &json!("1970-01-01T00:00:00.000Z")));
+        assert_eq!(
+            (&failing["state"], &failing["failing_since"]),
+            (&json!("failing"), &json!("1970-01-01T00:00:00.000Z"))
+        );
         let disabled = shown(&endpoint(None, Some(UnixMs::new(0)), Some("gone")));
         assert_eq!((&disabled["state"], &disabled["why"]), (&json!("disabled"), &json!("gone")));
     }

@@ -54,7 +54,9 @@ mod tests {
 
     fn of(list: &[&str]) -> Result<Vec<String>, String> {
         let found = list.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0));
-        public(found.collect()).map(|kept| kept.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
+        public(found.collect())
+            .map(|kept| kept.map(|a| a.ip().to_string()).collect())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -21,8 +22,12 @@ fn inside(url: &str) -> WebhookCall {
     call(url, Reach::Inside)
 }
 
-fn answered(status: u16) -> Result<WebhookAnswer, WebhookFault> {
-    Ok(WebhookAnswer { status, retry_after: None })
+fn answered(status: u16) -> WebhookAnswer {
+    WebhookAnswer { status, retry_after: None }
+}
+
+fn of(bounds: Bounds) -> Webhooks {
+    Webhooks::with(&(Arc::new(System) as Arc<dyn Lookup>), bounds).unwrap()
 }
 
 /// Answers one request with `answer` and tells what it was.
@@ -42,7 +47,7 @@ async fn server(answer: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) {
 #[tokio::test]
 async fn a_call_carries_its_headers_and_tells_the_status() {
     let (url, served) = server(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
-    assert_eq!(Webhooks::new().unwrap().post(inside(&url)).await, answered(204));
+    assert_eq!(Webhooks::new().unwrap().post(inside(&url)).await, Ok(answered(204)));
     let request = served.await.unwrap();
     assert!(request.starts_with("POST /hook?token=t HTTP/1.1") && request.contains("webhook-id: msg_1"), "{request}");
 }
@@ -76,7 +81,7 @@ async fn the_operators_endpoint_is_called_again_on_the_same_connection_and_a_cal
         }
     });
     for _ in 0..5 {
-        assert_eq!(webhooks.post(inside(&url)).await, answered(200));
+        assert_eq!(webhooks.post(inside(&url)).await, Ok(answered(200)));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     for _ in 0..5 {

@@ -131,12 +131,7 @@ impl<T: Tables> Keeper<T> {
     }
 
     /// What the receipt of a part says about the message is what is known of all its parts.
-    fn take_receipt(
-        &mut self,
-        turn: &mut Turn,
-        received: &ReceivedReceipt,
-        told: Option<Part>,
-    ) -> Result<(), Failure> {
+    fn take_receipt(&mut self, turn: &mut Turn, received: &ReceivedReceipt, told: Option<Part>) -> Result<(), Failure> {
         let receipt = &received.receipt;
         let Some(part) = receipt.part.or(told).filter(|part| part.of > 1) else {
             turn.receipt(received);
@@ -180,8 +175,7 @@ impl<T: Tables> Keeper<T> {
     /// The parked receipts of `provider` that speak of this message or of one of its parts, oldest first.
     fn parked_of(&self, message: MessageId, provider: &ProviderName, ids: &str) -> Vec<ParkedId> {
         let Some(each) = parts::ids(ids) else { return self.parked.of(message, provider, ids) };
-        let mut found: Vec<ParkedId> =
-            each.iter().flat_map(|id| self.parked.of(message, provider, id)).collect();
+        let mut found: Vec<ParkedId> = each.iter().flat_map(|id| self.parked.of(message, provider, id)).collect();
         found.sort_unstable();
         found.dedup();
         found

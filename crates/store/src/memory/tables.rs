@@ -8,9 +8,7 @@ use sms_core::{MessageId, Part, ProviderName, Status, TenantId, UnixMs};
 use crate::key::Hash16;
 use crate::parked::ParkedId;
 use crate::state::{State, Turn, Wait};
-use crate::tables::{
-    Failure, Kept, NewNotice, Payload, SHELVED, Sealed, Stored, Tables, first_id, passes, span,
-};
+use crate::tables::{Failure, Kept, NewNotice, Payload, SHELVED, Sealed, Stored, Tables, first_id, passes, span};
 
 /// Everything the memory store keeps.
 #[derive(Debug, Default)]

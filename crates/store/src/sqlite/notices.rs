@@ -21,8 +21,7 @@ impl Notices {
     pub(super) fn open(connection: &Connection) -> rusqlite::Result<Self> {
         let newest: Option<i64> = connection.query_row("SELECT max(row) FROM notice", [], |row| row.get(0))?;
         let mut counts = NoticeCounts::default();
-        let mut statement =
-            connection.prepare("SELECT tenant, count(*) FROM notice WHERE due < ?1 GROUP BY tenant")?;
+        let mut statement = connection.prepare("SELECT tenant, count(*) FROM notice WHERE due < ?1 GROUP BY tenant")?;
         let mut found = statement.query([SHELVED.get()])?;
         while let Some(row) = found.next()? {
             counts.add(&TenantId::new(row.get_ref(0)?.as_str()?), row.get::<_, i64>(1)?.unsigned_abs());
@@ -32,10 +31,10 @@ impl Notices {
     }
 
     pub(super) fn add(&mut self, connection: &Connection, notice: &NewNotice<'_>) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO notice (row, message, tenant, status, at, due, attempt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)";
+        let sql =
+            "INSERT INTO notice (row, message, tenant, status, at, due, attempt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)";
         let NewNotice { message, tenant, status, at, due } = notice;
-        let values =
-            params![self.next, message.as_bytes(), tenant.as_str(), status.as_str(), at.get(), due.get()];
+        let values = params![self.next, message.as_bytes(), tenant.as_str(), status.as_str(), at.get(), due.get()];
         connection.prepare_cached(sql)?.execute(values)?;
         self.next += 1;
         self.counts.add(tenant, 1);
@@ -50,7 +49,7 @@ impl Notices {
         Ok(())
     }
 
-    pub(super) fn retry(&mut self, connection: &Connection, id: NoticeId, due: UnixMs) -> rusqlite::Result<()> {
+    pub(super) fn retry(connection: &Connection, id: NoticeId, due: UnixMs) -> rusqlite::Result<()> {
         let sql = "UPDATE notice SET due = ?2, attempt = min(attempt + 1, 65535) WHERE row = ?1 AND due < ?3";
         connection.prepare_cached(sql)?.execute(params![id.0, due.get(), SHELVED.get()])?;
         Ok(())

@@ -303,7 +303,7 @@ impl Tables for SqliteTables {
     }
 
     fn retry_notice(&mut self, id: NoticeId, due: UnixMs) -> Result<(), Failure> {
-        Ok(self.notices.retry(&self.connection, id, due)?)
+        Ok(Notices::retry(&self.connection, id, due)?)
     }
 
     fn shelve_notice(&mut self, id: NoticeId) -> Result<(), Failure> {

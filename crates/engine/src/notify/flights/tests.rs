@@ -113,7 +113,15 @@ fn hundreds_of_hanging_endpoints_leave_room_for_another() {
     let names: Vec<String> = (0..300).map(|n| format!("t{n}")).collect();
     let mut n = 0;
     for _ in 0..8 {
-        let all: Vec<Notice> = names.iter().flat_map(|name| [name, name].map(|name| { n += 1; notice(n, name) })).collect();
+        let all: Vec<Notice> = names
+            .iter()
+            .flat_map(|name| {
+                [name, name].map(|name| {
+                    n += 1;
+                    notice(n, name)
+                })
+            })
+            .collect();
         flights.add(all);
         let flown: Vec<Notice> = std::iter::from_fn(|| flights.next()).collect();
         assert!(flown.len() <= IN_FLIGHT_MAX);

@@ -261,7 +261,16 @@ mod tests {
             (5, What::Intent { attempt: 1, provider: mock.clone() }),
             (17, What::Outcome(attempted)),
             (17, What::Waiting { lane: mock.clone(), until: at(1_000) }),
-            (30, What::Receipt { provider: mock.clone(), state: "delivered".to_owned(), code: None, their_time: None, part: None }),
+            (
+                30,
+                What::Receipt {
+                    provider: mock.clone(),
+                    state: "delivered".to_owned(),
+                    code: None,
+                    their_time: None,
+                    part: None,
+                },
+            ),
             (30, What::Status(Status::Delivered)),
         ];
         Record {

@@ -83,7 +83,7 @@ async fn the_list_is_long_and_the_trap_catches() {
     assert_eq!(different.len(), urls.len(), "no line stands twice");
     for url in ["http://127.0.0.1:{port}/", "http://127.77.1.2:{port}/", "http://2130706433:{port}/"] {
         let url = url.replace("{port}", &trap.port.to_string());
-        let webhooks = Webhooks::with(Arc::new(System), Bounds { call: Duration::from_millis(300), ..BOUNDS }).unwrap();
+        let webhooks = of(Bounds { call: Duration::from_millis(300), ..BOUNDS });
         assert!(webhooks.post(inside(&url)).await.is_err(), "the trap says nothing");
     }
     assert_eq!(trap.caught().await, 3, "whoever gets in is counted");
@@ -117,10 +117,12 @@ async fn no_name_leads_to_an_address_of_the_list() {
     for line in lines("name", trap.port) {
         let mut words = line.split_whitespace();
         let name = words.next().unwrap();
-        script.answers.insert(name.trim_end_matches('.').to_owned(), vec![words.map(|ip| ip.parse().unwrap()).collect()]);
+        script
+            .answers
+            .insert(name.trim_end_matches('.').to_owned(), vec![words.map(|ip| ip.parse().unwrap()).collect()]);
         urls.push(format!("https://{name}:{}/", trap.port));
     }
-    let webhooks = Webhooks::with(Arc::new(script), BOUNDS).unwrap();
+    let webhooks = Webhooks::with(&(Arc::new(script) as Arc<dyn Lookup>), BOUNDS).unwrap();
     for url in &urls {
         for reach in [Reach::Caller, Reach::Outside] {
             assert_eq!(webhooks.post(call(url, reach)).await, Err(WebhookFault::Address), "{url}");
@@ -134,7 +136,7 @@ async fn no_name_leads_to_an_address_of_the_list() {
 async fn a_name_that_changes_its_mind_gains_nothing() {
     let trap = Trap::set().await;
     let script = scripted(&[("rebind.example.com", &[&["10.0.0.1"], &["127.0.0.1"], &["::1", "::ffff:127.0.0.1"]])]);
-    let webhooks = Webhooks::with(Arc::clone(&script) as Arc<dyn Lookup>, BOUNDS).unwrap();
+    let webhooks = Webhooks::with(&(Arc::clone(&script) as Arc<dyn Lookup>), BOUNDS).unwrap();
     let url = format!("https://rebind.example.com:{}/", trap.port);
     for turn in 1..=5 {
         assert_eq!(webhooks.post(call(&url, Reach::Caller)).await, Err(WebhookFault::Address));
@@ -146,7 +148,8 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
 #[tokio::test]
 async fn a_public_answer_before_makes_no_private_one_pass() {
     use reqwest::dns::Resolve as _;
-    let script = scripted(&[("rebind.example.com", &[&["93.184.216.34"], &["127.0.0.1"], &["93.184.216.34", "127.0.0.1"]])]);
+    let script =
+        scripted(&[("rebind.example.com", &[&["93.184.216.34"], &["127.0.0.1"], &["93.184.216.34", "127.0.0.1"]])]);
     let resolver = PublicOnly(script);
     let ask = || resolver.resolve("rebind.example.com".parse().unwrap());
     let ips = |addrs: reqwest::dns::Addrs| addrs.map(|address| address.ip().to_string()).collect::<Vec<_>>();
@@ -159,7 +162,13 @@ async fn a_public_answer_before_makes_no_private_one_pass() {
 #[tokio::test]
 async fn no_redirect_is_followed() {
     let (trap, webhooks) = (Trap::set().await, Webhooks::new().unwrap());
-    let targets = ["http://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "/elsewhere", "\\\\127.0.0.1:{port}\\"];
+    let targets = [
+        "http://127.0.0.1:{port}/",
+        "//127.0.0.1:{port}/",
+        "https://127.0.0.1:{port}/",
+        "/elsewhere",
+        "\\\\127.0.0.1:{port}\\",
+    ];
     for status in [300, 301, 302, 303, 304, 305, 306, 307, 308] {
         for target in targets {
             let target = target.replace("{port}", &trap.port.to_string());
@@ -168,13 +177,13 @@ async fn no_redirect_is_followed() {
                  content-length: 0\r\n\r\n"
             );
             let (url, served) = server(answer.into_bytes()).await;
-            assert_eq!(webhooks.post(inside(&url)).await, answered(status), "{status} {target}");
+            assert_eq!(webhooks.post(inside(&url)).await, Ok(answered(status)), "{status} {target}");
             assert!(served.await.unwrap().starts_with("POST /hook?token=t "), "one request");
         }
     }
     let body = format!("<meta http-equiv=refresh content=\"0;url=http://127.0.0.1:{}/\">", trap.port);
     let (url, _served) = server(format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n{body}").into_bytes()).await;
-    assert_eq!(webhooks.post(inside(&url)).await, answered(200));
+    assert_eq!(webhooks.post(inside(&url)).await, Ok(answered(200)));
     assert_eq!(trap.caught().await, 0);
 }
 
@@ -182,9 +191,10 @@ async fn no_redirect_is_followed() {
 #[tokio::test]
 async fn no_alternative_service_is_called() {
     let (trap, webhooks) = (Trap::set().await, Webhooks::new().unwrap());
-    let answer = format!("HTTP/1.1 200 OK\r\nalt-svc: h2=\":{0}\", h3=\":{0}\"\r\ncontent-length: 0\r\n\r\n", trap.port);
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nalt-svc: h2=\":{0}\", h3=\":{0}\"\r\ncontent-length: 0\r\n\r\n", trap.port);
     let (url, _served) = server(answer.into_bytes()).await;
-    assert_eq!(webhooks.post(inside(&url)).await, answered(200));
+    assert_eq!(webhooks.post(inside(&url)).await, Ok(answered(200)));
     assert_eq!(webhooks.post(inside(&url)).await, Err(WebhookFault::Connect), "the server took one call");
     assert_eq!(trap.caught().await, 0);
 }
