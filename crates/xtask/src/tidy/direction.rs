@@ -18,12 +18,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sms-rest", &["sms-core"]),
     ("sms-store", &["sms-core"]),
     ("relay", &[]),
+    ("sim", &["sms-core", "sms-engine", "sms-store"]),
     ("xtask", &[]),
 ];
 /// What every other crate may use: it is a provider.
 const PROVIDER: &[&str] = &["sms-core", "sms-rest"];
 /// What the composition root must not use: suites for tests.
-const TESTS_ONLY: &[&str] = &["e2e", "sms-conformance", "xtask"];
+const TESTS_ONLY: &[&str] = &["e2e", "sim", "sms-conformance", "xtask"];
 /// The composition root, and the package that tests the whole.
 const ROOTS: &[&str] = &["e2e", "sms-gateway"];
 /// The only file of the product that names providers.
