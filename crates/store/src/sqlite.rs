@@ -3,6 +3,7 @@
 //! Every write is durable (`synchronous = FULL`) before it is answered. Cheap questions (is anything due, how many wait)
 //! are answered from memory. One process at a time: a lock file beside the database keeps others out.
 
+mod aging;
 mod charges;
 mod check;
 mod checkpoint;

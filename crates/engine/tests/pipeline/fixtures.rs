@@ -186,13 +186,25 @@ impl SmsProvider for Scripted {
 pub(crate) struct Hooks {
     pub(crate) calls: Mutex<Vec<WebhookCall>>,
     pub(crate) answers: Mutex<VecDeque<u16>>,
+    /// The status of every answer without a script, instead of 200.
+    pub(crate) always: Mutex<Option<u16>>,
+    /// Calls to URLs with this in them hang until they are given up.
+    pub(crate) hangs: Mutex<Option<&'static str>>,
+    /// When each call was made.
+    pub(crate) times: Mutex<Vec<Instant>>,
 }
 
 #[async_trait]
 impl WebhookPort for Hooks {
     async fn post(&self, call: WebhookCall) -> Result<WebhookAnswer, WebhookFault> {
+        let hangs = self.hangs.lock().unwrap().is_some_and(|part| call.url.contains(part));
         self.calls.lock().unwrap().push(call);
-        let status = self.answers.lock().unwrap().pop_front().unwrap_or(200);
+        self.times.lock().unwrap().push(Instant::now());
+        if hangs {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            return Err(WebhookFault::Timeout);
+        }
+        let status = self.answers.lock().unwrap().pop_front().or_else(|| *self.always.lock().unwrap()).unwrap_or(200);
         Ok(WebhookAnswer { status, retry_after: None })
     }
 }

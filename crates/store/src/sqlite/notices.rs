@@ -78,13 +78,12 @@ impl Notices {
         Ok(due)
     }
 
-    /// Forgets notices of forgotten messages: a notice is never older than its message, and younger ones of forgotten
-    /// messages are never read.
-    pub(super) fn purge(&mut self, connection: &Connection, before: UnixMs, budget: i64) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM notice WHERE row IN (SELECT row FROM notice ORDER BY row LIMIT ?2) AND at < ?1 \
-            RETURNING tenant, due";
+    /// Forgets notices of forgotten messages, which nobody can read. The oldest come first, as with messages.
+    pub(super) fn purge(&mut self, connection: &Connection, budget: i64) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM notice WHERE row IN (SELECT row FROM notice ORDER BY row LIMIT ?1) \
+            AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = notice.message) RETURNING tenant, due";
         let mut statement = connection.prepare_cached(sql)?;
-        let mut gone = statement.query(params![before.get(), budget])?;
+        let mut gone = statement.query([budget])?;
         while let Some(row) = gone.next()? {
             self.forget(Some((tenant(row)?, row.get(1)?)));
         }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sms_core::store::{Endpoint, NoticeId, ReceivedReceipt};
 use sms_core::{MessageId, Part, ProviderName, TenantId, UnixMs};
 
+use super::aging::Aging;
 use super::charges::charge_blob;
 use super::checkpoint::{Checkpointer, Duty, frames};
 use super::mark::Mark;
@@ -25,8 +26,8 @@ pub(super) struct SqliteTables {
     /// `UPDATE` by what changes: touching a column costs its indexes.
     updates: [String; 8],
     notices: Notices,
-    /// How far the slow round through each table has come.
-    rounds: [i64; 2],
+    answers: Aging,
+    charges: Aging,
     /// Commits since the length of the log was looked at.
     commits: u32,
     /// The log's length, in pages.
@@ -53,7 +54,8 @@ impl SqliteTables {
             names: Names::default(),
             updates: std::array::from_fn(update_sql),
             notices,
-            rounds: [0; 2],
+            answers: Aging::of("answer"),
+            charges: Aging::of("charge"),
             commits: 0,
             frames: 0,
             companions,
@@ -65,41 +67,6 @@ impl SqliteTables {
         Ok(self.connection.query_row(&sql, [], |_| Ok(()))?)
     }
 
-    /// Forgets rows of `table` whose `until` has passed: from the front, and `budget` more in a slow round, because a
-    /// long-lived row may stand in front of short-lived ones.
-    fn purge_over(&mut self, table: Aging, now: UnixMs, budget: usize) -> Result<u64, Failure> {
-        let (limit, now) = (limit(budget), now.get());
-        let front = format!("SELECT row, until FROM {} WHERE row > ?1 ORDER BY row LIMIT ?2", table.name());
-        let delete = format!("DELETE FROM {} WHERE row BETWEEN ?1 AND ?2 AND until <= ?3", table.name());
-        let look = |after: i64, whole: bool| -> rusqlite::Result<Option<(i64, i64)>> {
-            let mut statement = self.connection.prepare_cached(&front)?;
-            let rows =
-                statement.query_map(params![after, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-            let (mut first, mut last) = (None, 0);
-            for found in rows {
-                let (row, until) = found?;
-                if !whole && until > now {
-                    break;
-                }
-                first.get_or_insert(row);
-                last = row;
-            }
-            Ok(first.map(|first| (first, last)))
-        };
-        let mut spans = vec![look(0, false)?];
-        let round = self.rounds.get(table as usize).copied().unwrap_or_default();
-        let next = look(round, true)?;
-        spans.push(next);
-        let mut gone = 0;
-        for (first, last) in spans.into_iter().flatten() {
-            gone += self.connection.prepare_cached(&delete)?.execute(params![first, last, now])?;
-        }
-        if let Some(round) = self.rounds.get_mut(table as usize) {
-            *round = next.map_or(0, |(_, last)| last);
-        }
-        Ok(gone as u64)
-    }
-
     fn meta(&self, name: &str) -> rusqlite::Result<Option<Hash16>> {
         let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
         statement.query_row([name], |row| rows::hash(row, 0)).optional()
@@ -108,22 +75,6 @@ impl SqliteTables {
     fn set_meta(&self, name: &str, value: &[u8]) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached("REPLACE INTO meta (name, value) VALUES (?1, ?2)")?;
         statement.execute(params![name, value]).map(drop)
-    }
-}
-
-/// Tables whose rows are over at their `until`.
-#[derive(Clone, Copy)]
-enum Aging {
-    Answer = 0,
-    Charge = 1,
-}
-
-impl Aging {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Charge => "charge",
-        }
     }
 }
 
@@ -328,7 +279,7 @@ impl Tables for SqliteTables {
         let sql = "DELETE FROM message WHERE row IN \
             (SELECT row FROM message WHERE id < ?1 AND wait IS NULL ORDER BY id LIMIT ?2)";
         let gone = self.connection.prepare_cached(sql)?.execute(params![first_id(before).as_bytes(), limit(budget)])?;
-        self.notices.purge(&self.connection, before, limit(budget))?;
+        self.notices.purge(&self.connection, limit(budget))?;
         let sql = "DELETE FROM part WHERE row IN (SELECT row FROM part ORDER BY row LIMIT ?2) AND message < ?1";
         self.connection.prepare_cached(sql)?.execute(params![first_id(before).as_bytes(), limit(budget)])?;
         Ok(gone as u64)
@@ -360,7 +311,8 @@ impl Tables for SqliteTables {
     }
 
     fn purge_others(&mut self, now: UnixMs, budget: usize) -> Result<u64, Failure> {
-        Ok(self.purge_over(Aging::Answer, now, budget)? + self.purge_over(Aging::Charge, now, budget)?)
+        let (connection, budget) = (&self.connection, limit(budget));
+        Ok(self.answers.forget(connection, now, budget)? + self.charges.forget(connection, now, budget)?)
     }
 
     fn ping(&mut self, now: UnixMs) -> Result<(), Failure> {
