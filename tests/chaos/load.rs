@@ -122,8 +122,6 @@ impl Load {
         Self { shared, callers }
     }
 
-    /// How many requests ended so far.
-
     /// Ends when every caller has its last answer.
     pub(crate) async fn stop(self) -> Vec<Sent> {
         self.shared.stop.store(true, Ordering::Relaxed);

@@ -112,15 +112,12 @@ async fn a_key_survives_a_kill_between_accept_and_answer() {
             let before = request.await.unwrap();
             let again = ask(&gateway.acme(), n).await.unwrap().expect(202);
             let is_replay = again.headers.get("idempotent-replayed").is_some();
-            match before {
-                Some(before) => {
-                    assert!(is_replay, "accepted twice: {} and {}", before.text(), again.text());
-                    assert_eq!(before.body, again.body, "byte for byte");
-                }
-                None => {
-                    unanswered += 1;
-                    found_again += u32::from(is_replay);
-                }
+            if let Some(before) = before {
+                assert!(is_replay, "accepted twice: {} and {}", before.text(), again.text());
+                assert_eq!(before.body, again.body, "byte for byte");
+            } else {
+                unanswered += 1;
+                found_again += u32::from(is_replay);
             }
         }
     }

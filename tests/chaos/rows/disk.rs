@@ -83,7 +83,7 @@ async fn fill_once(disk: &SmallDisk, luck: &mut Luck, seen: &mut Seen) {
             _ => seen.strange += 1,
         }
     }
-    quiet(&gateway, Duration::from_secs(60)).await;
+    quiet(&gateway, Duration::from_mins(1)).await;
     let audit = Audit::of(&acme, &sent, &wire(&[&upstream])).await;
     note(&format!("  {} accepted, lost {:?}", audit.accepted, audit.lost));
     seen.audit.merge(audit);

@@ -121,7 +121,7 @@ pub(crate) async fn poison(scale: Scale) -> Outcome {
     let gateway = builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"").start().await;
     let pid = gateway.pid();
     let sent = Load::exactly(gateway.acme(), Pace::otp(scale.of(400, 300)).of(body), count).await;
-    quiet(&gateway, Duration::from_secs(120)).await;
+    quiet(&gateway, Duration::from_mins(2)).await;
     let refused = sent.iter().filter(|sent| !sent.accepted()).count();
     let bad: BTreeMap<String, u32> = sent
         .iter()

@@ -23,7 +23,7 @@ const KILLS_A_RUN: u64 = 20;
 /// The gateway's `server.drain`.
 const DRAIN: Duration = Duration::from_secs(30);
 
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+const SETTLES_WITHIN: Duration = Duration::from_mins(1);
 
 fn builder(upstream: &Mitto) -> Builder {
     let builder = Gateway::builder().server("drain = \"30s\"").log("error");

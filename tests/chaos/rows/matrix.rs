@@ -231,7 +231,7 @@ async fn one_case(client: &Client, place: Place, each: u32) -> Vec<(Said, Durati
             let began = Instant::now();
             let sms = sms(n);
             let id = AttemptId { message: sms.id, number: 1 };
-            let attempt = Attempt { id, deadline: began + TIMEOUT, valid_for: Duration::from_secs(300) };
+            let attempt = Attempt { id, deadline: began + TIMEOUT, valid_for: Duration::from_mins(5) };
             // Nobody else cuts it off: a hang is seen as one.
             let result = tokio::time::timeout(4 * TIMEOUT, provider.send(&sms, &attempt)).await;
             (result.map_or(Said::Unknown, |result| Said::of(&result)), began.elapsed())

@@ -88,7 +88,7 @@ async fn one_down(name: &str, url: &str, time: Duration) -> (Down, usize) {
     let before = Load::run(acme.clone(), Pace::otp(150), time / 2).await;
     let down = |n: u32| json!({ "to": swiss(n), "text": "Your code is 482913", "client_id": "down" });
     let during = Load::run(acme.clone(), Pace::otp(150).from(1_000_000).of(down), time).await;
-    quiet(&gateway, Duration::from_secs(60)).await;
+    quiet(&gateway, Duration::from_mins(1)).await;
     let wire = wire(&[&well, &spare]);
     let audit = Audit::of(&acme, &during, &wire).await;
     let base = latencies(&before, &wire);
@@ -139,9 +139,9 @@ pub(crate) async fn slow(scale: Scale) -> Outcome {
             let refused = sent.iter().filter(|sent| !sent.accepted()).count();
             note(&format!("  {}: p99 {}, {refused} refused", if disturb { "30 s slow" } else { "well" }, ms(p99)));
             if disturb {
-                disturbed.push(p99)
+                disturbed.push(p99);
             } else {
-                calm.push(p99)
+                calm.push(p99);
             }
             first += 10_000;
             slow.answer_after(Duration::from_millis(5));

@@ -134,7 +134,7 @@ pub(crate) async fn one_tenant(scale: Scale) -> Outcome {
             if let Some(bully) = bully {
                 bully.stop().await;
             }
-            quiet(&gateway, Duration::from_secs(60)).await;
+            quiet(&gateway, Duration::from_mins(1)).await;
             let wire = wire(&[&upstream]);
             let through = latencies(&sent, &wire);
             errors += sent.len() - through.len();
@@ -148,9 +148,9 @@ pub(crate) async fn one_tenant(scale: Scale) -> Outcome {
                 sent.len()
             ));
             if bullied {
-                beside.push(p99)
+                beside.push(p99);
             } else {
-                alone.push(p99)
+                alone.push(p99);
             }
             first += 10_000;
         }

@@ -66,7 +66,7 @@ pub(crate) async fn permutations(scale: Scale) -> Outcome {
     };
     let done = tokio::time::timeout(
         Duration::from_secs(15),
-        eventually("every status is right", Duration::from_secs(60), settled),
+        eventually("every status is right", Duration::from_mins(1), settled),
     );
     let wrong = if done.await.is_ok() { Vec::new() } else { wrong(&gateway, &sent, &plans).await };
     for wrong in wrong.iter().take(5) {

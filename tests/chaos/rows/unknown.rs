@@ -14,7 +14,7 @@ use crate::plan::Scale;
 use crate::table::{Outcome, note};
 
 /// Time to live of every message; by then it must have ended.
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 /// Every fifth message meets the fault.
 const EVERY: u32 = 5;

@@ -142,7 +142,7 @@ mod tests {
     /// attempts open that nobody had made.
     #[test]
     fn a_polite_stop_leaves_nothing_open() {
-        for seed in 0..200 {
+        for seed in 0..40 {
             let world = Arc::new(World::new(seed, Scenario::stop_while_all_waits(seed), None, false));
             world.at(1_000, Event::Check);
             lives(&world);
