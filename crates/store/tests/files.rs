@@ -156,7 +156,7 @@ async fn lanes_survive_a_restart_in_order() {
     assert!(stand.claim(MITTO, 9).await.is_empty());
     stand.pass(30);
     let claimed: Vec<MessageId> = stand.claim(MITTO, 9).await.iter().map(|leased: &Leased| leased.id).collect();
-    assert_eq!(claimed, [ids[1], ids[2], ids[0]]);
+    assert_eq!(claimed, [ids[2], ids[1], ids[0]], "all are due: codes go newest first");
     let stand = disk.reopen(stand).await;
     stand.pass(400);
     assert!(stand.store.sweep(stand.now(), 9).await.unwrap().is_empty(), "all are open");
