@@ -89,6 +89,12 @@ pub(crate) const ALL: &[Row] = &[
         run: |scale| Box::pin(clock::expired(scale)),
     },
     Row {
+        number: "8b",
+        what: "every invariant, in the simulation",
+        mark: "0 violations in 10^6 messages",
+        run: |scale| Box::pin(commands::simulation(scale.of(7_000, 100))),
+    },
+    Row {
         number: "9",
         what: "one Idempotency-Key, 50 parallel requests, kill -9",
         mark: "1 message, one answer; other body 422",
@@ -111,6 +117,12 @@ pub(crate) const ALL: &[Row] = &[
         what: "receipts early, twice, in any order, of nobody",
         mark: "final status right 100 %",
         run: |scale| Box::pin(receipts::permutations(scale)),
+    },
+    Row {
+        number: "12b",
+        what: "the same as a property test",
+        mark: "right in 10^5 permutations",
+        run: |_| Box::pin(commands::permutations()),
     },
     Row {
         number: "14",

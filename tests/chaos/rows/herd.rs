@@ -26,7 +26,8 @@ fn patient(n: u32) -> Value {
 pub(crate) async fn cold_start(scale: Scale) -> Outcome {
     let count = scale.of(100_000_u32, 4_000);
     let upstream = Arc::new(Mitto::start());
-    let lines = format!("throughput = \"1/s\"\nconcurrency = {CONCURRENCY}");
+    upstream.behave(Behaviour::RefuseConnect);
+    let lines = format!("throughput = \"{PER_SECOND}/s\"\nconcurrency = {CONCURRENCY}");
     let builder = Gateway::builder().log("error").mitto_with("mitto", &upstream, &lines);
     let mut gateway = builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"").start().await;
     let sent = Load::exactly(gateway.acme(), Pace::otp(0).of(patient), count).await;
@@ -34,7 +35,7 @@ pub(crate) async fn cold_start(scale: Scale) -> Outcome {
     gateway.kill9();
     upstream.forget();
     upstream.answer_after(Duration::from_millis(8));
-    gateway.configure(&gateway.config().replace("throughput = \"1/s\"", &format!("throughput = \"{PER_SECOND}/s\"")));
+    upstream.behave(Behaviour::Accept);
     let most = Arc::new(AtomicUsize::new(0));
     let watch = tokio::spawn(watch(Arc::clone(&upstream), Arc::clone(&most)));
     let began = Instant::now();
