@@ -202,7 +202,7 @@ pub(crate) async fn retries(scale: Scale) -> Outcome {
             Gateway::builder().log("error").mitto_with("mitto", &upstream, "timeout = \"1s\"\nconcurrency = 256");
         let gateway = builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"").start().await;
         let sent = Load::run(gateway.acme(), Pace::otp(rate).of(short_lived), time).await;
-        quiet(&gateway, Duration::from_secs(60)).await;
+        quiet(&gateway, Duration::from_mins(1)).await;
         let (offered, seen) = (sent.iter().filter(|sent| sent.accepted()).count(), upstream.wire_requests());
         let refused = sent.len() - offered;
         let ratio = crate::figures::ratio(seen, offered);
