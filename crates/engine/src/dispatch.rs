@@ -239,8 +239,9 @@ async fn settle_until_recorded(core: &Core, settle: Settle) -> Option<Settled> {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(SETTLE_PAUSE_MAX),
+            biased; // chance would make a simulated seed go another way
             () = core.halt.cancelled() => return None,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(SETTLE_PAUSE_MAX),
         }
     }
 }

@@ -24,8 +24,9 @@ const PURGE_MAX: usize = 500;
 pub(crate) async fn sweep(core: Arc<Core>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            biased; // chance would make a simulated seed go another way
             () = core.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
         core.load.look();
         match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
@@ -39,8 +40,9 @@ pub(crate) async fn sweep(core: Arc<Core>) {
 pub(crate) async fn purge(core: Arc<Core>, policy: PurgePolicy) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(PURGE_EVERY) => {}
+            biased; // chance would make a simulated seed go another way
             () = core.stop.cancelled() => return,
+            () = tokio::time::sleep(PURGE_EVERY) => {}
         }
         loop {
             match core.store.purge(policy, core.clock.now(), PURGE_MAX).await {

@@ -141,6 +141,7 @@ async fn tell(core: &Core, notice: Notice) -> Option<(NoticeOutcome, bool)> {
 async fn stopped(core: &Core) {
     core.stop.cancelled().await;
     tokio::select! {
+        biased; // chance would make a simulated seed go another way
         () = tokio::time::sleep(STOP_PATIENCE) => {}
         () = core.halt.cancelled() => {}
     }

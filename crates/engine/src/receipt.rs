@@ -144,6 +144,7 @@ async fn record(core: &Core, provider: &ProviderName, receipts: Vec<Receipt>) ->
 pub(crate) async fn run_queue(core: Arc<Core>, mut outlet: ReceiptOutlet) {
     loop {
         let next = tokio::select! {
+            biased; // what was pushed before the halt is recorded
             next = outlet.0.recv() => next,
             () = core.halt.cancelled() => None,
         };
@@ -164,8 +165,9 @@ async fn record_surely(core: &Core, provider: &ProviderName, receipts: Vec<Recei
     while let Err(error) = record(core, provider, receipts.clone()).await {
         tracing::error!(provider.name = %provider, error.kind = "store", "receipts could not be recorded yet: {error}");
         tokio::select! {
-            () = tokio::time::sleep(STORE_PAUSE) => {}
+            biased; // chance would make a simulated seed go another way
             () = core.halt.cancelled() => return,
+            () = tokio::time::sleep(STORE_PAUSE) => {}
         }
     }
 }

@@ -31,13 +31,6 @@ const OPEN_FOR_MAX: Duration = Duration::from_mins(10);
 /// When half open, one message is tried in so long: its receipt takes time.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 
-impl Opened {
-    /// A message of this age was accepted after it opened.
-    fn knows(self, age: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= age
-    }
-}
-
 /// The receipts of one provider and country.
 #[derive(Debug, Default)]
 pub(super) struct Quality {
@@ -56,6 +49,13 @@ struct Opened {
     until: Instant,
     times: u32,
     tried: Option<Instant>,
+}
+
+impl Opened {
+    /// A message of this age was accepted after it opened.
+    fn knows(self, age: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= age
+    }
 }
 
 impl Quality {

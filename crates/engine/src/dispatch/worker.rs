@@ -31,9 +31,10 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
     while !stop.is_cancelled() {
         // Where every slot was taken, waiting for one is the pause.
         tokio::select! {
+            biased; // in this order nobody starves; chance would make a simulated seed go another way
+            () = stop.cancelled() => return,
             () = lane.wake.notified(), if !busy => {}
             () = tokio::time::sleep(TICK), if !busy => {}
-            () = stop.cancelled() => return,
             () = std::future::ready(()), if busy => {}
         }
         lane.watch();
@@ -97,8 +98,8 @@ async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<Drained, StoreError
     Ok(if leased == 0 { Drained::Dry } else { Drained::Took })
 }
 
-/// Offers messages that wait where nothing goes, or next to nothing, to the other providers of their routes. They are only taken out of the
-/// store where some route has another provider that could take them.
+/// Offers messages that wait where nothing goes, or next to nothing, to the other providers of their routes. They are
+/// only taken out of the store where some route has another provider that could take them.
 async fn move_stranded(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreError> {
     let (all, shut) = (lane.is_shut(), lane.stranded_countries());
     if !all && shut.is_empty() {

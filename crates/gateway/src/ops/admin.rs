@@ -5,12 +5,25 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Ops;
 use crate::serve::Refused;
 use crate::surface::json;
 use crate::surface::problem::{Code, Problem};
+
+impl Ops {
+    /// What the operator asks for, once let in; no body is an empty wish.
+    ///
+    /// # Errors
+    /// As for [`Ops::permit`], and when the body cannot be read as JSON.
+    pub(super) async fn wish(&self, request: Request) -> Result<Value, Problem> {
+        let (parts, body) = request.into_parts();
+        self.permit(&parts)?;
+        let bytes = self.0.front.read(body).await?;
+        if bytes.trim_ascii().is_empty() { Ok(json!({})) } else { crate::http::json(&bytes) }
+    }
+}
 
 /// `POST /admin/v1/reload`.
 pub(super) async fn reload(State(ops): State<Arc<Ops>>, request: Request) -> Result<Response, Problem> {

@@ -38,10 +38,7 @@ pub(super) async fn disable(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    ops.permit(&parts)?;
-    let bytes = ops.0.front.read(body).await?;
-    let wish = if bytes.trim_ascii().is_empty() { json!({}) } else { crate::http::json(&bytes)? };
+    let wish = ops.wish(request).await?;
     let (name, period) = (ProviderName::new(name), period(wish)?);
     if !ops.0.front.engine.disable(&name, period) {
         return Err(Problem::not_found());

@@ -60,10 +60,7 @@ pub(super) async fn replay(
     Path(tenant): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    ops.permit(&parts)?;
-    let bytes = ops.0.front.read(body).await?;
-    let wish = if bytes.trim_ascii().is_empty() { json!({}) } else { crate::http::json(&bytes)? };
+    let wish = ops.wish(request).await?;
     let what = retelling(wish)?;
     let (engine, tenant) = (&ops.0.front.engine, TenantId::new(tenant));
     if !engine.plan().tenants.contains_key(&tenant) {
