@@ -21,7 +21,7 @@ pub(crate) use worker::{resume_orphans, run_lane};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{Attempted, Change, Leased, Outcome, Settle, Settled, Then, Tried};
+use sms_core::store::{Attempted, Change, INTERRUPTED, Leased, Outcome, Settle, Settled, Then, Tried};
 use sms_core::{
     Attempt, AttemptId, Fate, Kind, OutboundSms, ProviderName, Segmentation, SendError, Status, Submission, TenantId,
     UnixMs,
@@ -196,15 +196,19 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
     let gate = |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(country));
     match policy::follow(error, &facts, gate) {
         Follow::End(status) => (Then::End(status), None),
-        Follow::Next { to, due } => next(core, &running, leased, (to, due.max(now))),
+        Follow::Next { to, due } => {
+            // A crash owes each code its copy in time, and no storm can come of it: there are as many as were in flight.
+            let is_owed = error.provider_code.as_deref() == Some(INTERRUPTED);
+            let repeats = !is_owed && policy::rounds(&leased.tried, &to) > 0;
+            next(core, leased, (to, due.max(now)), repeats)
+        }
     }
 }
 
-/// The next attempt, at once where a permit is free.
-fn next(core: &Core, running: &Running, leased: &Leased, (to, due): (ProviderName, UnixMs)) -> (Then, Option<Permit>) {
-    let now = core.clock.now();
+/// The next attempt, at once where a permit is free; one that `repeats` may have to be put off.
+fn next(core: &Core, leased: &Leased, (to, due): (ProviderName, UnixMs), repeats: bool) -> (Then, Option<Permit>) {
+    let (now, running) = (core.clock.now(), core.running.load());
     let lane = running.lanes.get(&to);
-    let repeats = policy::rounds(&leased.tried, &to) > 0;
     let put_off = lane.filter(|_| repeats).map_or(Duration::ZERO, |lane| lane.book_repetition());
     let due = due.max(now.plus(put_off));
     if due >= leased.expires {

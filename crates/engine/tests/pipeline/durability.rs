@@ -136,6 +136,23 @@ async fn a_crash_during_an_attempt_costs_one_copy_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn codes_that_a_crash_interrupted_get_their_copy_in_time_however_many() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(UnixMs::new(1_764_000_000_000)));
+    let setup = Setup { candidates: vec!["a"], ..Setup::default() };
+    let before = Bench::start(setup.clone()).await;
+    before.a.always(Some(Reply::Slow(Duration::from_secs(2))));
+    for n in 0..30 {
+        before.submit(to(&format!("+4179{n:07}"))).await.unwrap();
+    }
+    tokio::time::sleep(SOON).await;
+    assert_eq!(before.a.count(), 30);
+    before.store.crash();
+    let after = Bench::over(setup, Arc::clone(&before.store), clock).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(after.a.count(), 30, "one copy of each, right after `unknown_wait`");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tenants_cannot_see_each_other() {
     let bench = Bench::start(Setup::default()).await;
     let id = bench.send_and_wait(to("+41791234568"), SOON).await.id;
