@@ -117,13 +117,12 @@ impl Line {
             let found = turns.pick(now, &mut left);
             if turns.countries.is_empty() {
                 self.ready.remove(&tenant);
+            } else if found.is_none() {
+                misses += 1;
             }
-            match found {
-                Some((country, id, expires)) => {
-                    picked.push(Picked { id, tenant: tenant.clone(), country, expires });
-                    misses = 0;
-                }
-                None => misses += 1,
+            if let Some((country, id, expires)) = found {
+                picked.push(Picked { id, tenant: tenant.clone(), country, expires });
+                misses = 0;
             }
             self.last = Some(tenant);
         }
@@ -308,6 +307,13 @@ mod tests {
         let mut line = line(&[job(1, "acme", "CH", life), otp(2, "acme"), job(995, "acme", "CH", life)]);
         assert_eq!(picked(&mut line, 9, &ANY), [995, 2]);
         assert!(line.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_of_whom_all_is_expired_does_not_cost_the_others_their_turn() {
+        let late = Duration::from_millis(10);
+        let mut line = line(&[job(1, "a", "CH", late), otp(2, "b"), job(3, "c", "DE", late), otp(4, "d")]);
+        assert_eq!(picked(&mut line, 9, &ANY), [2, 4]);
     }
 
     #[test]
