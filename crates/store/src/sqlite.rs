@@ -1,7 +1,8 @@
 //! The embedded store: one `SQLite` file, one writer thread with group commit, a few readers.
 //!
-//! Every write is durable (`synchronous = FULL`) before it is answered. Cheap questions (is anything due, how many wait)
-//! are answered from memory. One process at a time: a lock file beside the database keeps others out.
+//! Every write is durable before it is answered: the log is synced after each commit, on a thread of its own. Readers may
+//! see a commit a moment before that. Cheap questions (is anything due, how many wait) are answered from memory. One
+//! process at a time: a lock file beside the database keeps others out.
 
 mod aging;
 mod charges;
@@ -15,7 +16,9 @@ mod reader;
 mod rows;
 mod schema;
 mod sums;
+mod syncer;
 mod tables;
+mod upkeep;
 mod wal;
 mod writer;
 
@@ -105,6 +108,10 @@ impl Store for SqliteStore {
         let key = self.keys.idempotency(tenant, idempotency);
         let kept = self.readers.ask(move |connection| Ok(tables::replay(connection, &key)?)).await?;
         let kept = kept.filter(|kept| read::answers(kept, now));
+        if kept.is_some() {
+            // What accepted it may be visible and not yet durable; the next commit is answered after both.
+            self.writer.write(1, |_| Ok(Opened::none(()))).await?;
+        }
         kept.map(|kept| read::replay(&self.keys, &kept, &self.keys.fingerprint(idempotency))).transpose()
     }
 

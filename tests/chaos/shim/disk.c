@@ -173,6 +173,30 @@ int openat64(int dir, const char *path, int flags, ...) {
     return plain ? opened(fd, path) : fd;
 }
 
+/* A duplicate is the same file. */
+static int duplicated(int from, int to) {
+    if (from >= 0 && from < FDS_MAX && to >= 0 && to < FDS_MAX) watched[to] = watched[from];
+    return to;
+}
+
+int dup(int fd) {
+    return duplicated(fd, REAL(dup)(fd));
+}
+
+#define FCNTL(name) \
+    int name(int fd, int command, ...) { \
+        va_list rest; \
+        va_start(rest, command); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        int result = REAL(name)(fd, command, argument); \
+        int duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC; \
+        return duplicates ? duplicated(fd, result) : result; \
+    }
+
+FCNTL(fcntl)
+FCNTL(fcntl64)
+
 int close(int fd) {
     if (fd >= 0 && fd < FDS_MAX) watched[fd] = 0;
     return REAL(close)(fd);

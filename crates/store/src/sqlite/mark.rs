@@ -1,7 +1,7 @@
 //! How much the log must hold, in a record beside it: without one, a log that lost its latest commits looks like a log
 //! that never had them.
 //!
-//! Written after each commit and not synced. A killed process leaves it exact; after a power cut it may be older than the
+//! Written once a commit is durable, and not synced itself. A killed process leaves it exact; after a power cut it may be older than the
 //! log, never newer, and what the log holds beyond it is then judged by the log alone.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::sums::{salts_of, unsure};
+use super::sums::unsure;
 use super::wal::{Log, Salts, logs_between};
 use crate::key::Keys;
 use crate::tables::Failure;
@@ -20,32 +20,36 @@ use crate::tables::Failure;
 pub(super) struct Mark {
     keys: Arc<Keys>,
     file: File,
-    log: File,
     /// A commit is durable without its mark: said when the writer next asks.
     failed: Option<io::Error>,
+}
+
+/// Where a commit ends: in which log, and after how many of its frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) salts: Salts,
+    pub(super) frames: u32,
 }
 
 /// What a record demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Required {
-    /// This log with at least so many frames, or one that began after it.
-    Frames { salts: Salts, frames: u32 },
+    /// The log up to there, or one that began after it.
+    Until(End),
     /// Everything was carried over.
     Nothing,
 }
 
 impl Mark {
     /// `path` is the file of sums. Its own descriptor: the sums are locked while a checkpoint runs.
-    pub(super) fn open(path: &Path, log: &Path, keys: &Arc<Keys>) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, keys: &Arc<Keys>) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(path)?;
-        Ok(Self { keys: Arc::clone(keys), file, log: File::open(log)?, failed: None })
+        Ok(Self { keys: Arc::clone(keys), file, failed: None })
     }
 
-    /// A commit is durable that ends with the log's frame `frames`.
-    pub(super) fn committed(&mut self, frames: i64) {
-        let Some(frames) = u32::try_from(frames).ok().filter(|frames| *frames > 0) else { return };
-        let salts = salts_of(&self.log);
-        let written = salts.and_then(|salts| self.write(Required::Frames { salts, frames }));
+    /// A commit is durable that ends there; `Err` when nobody knows where.
+    pub(super) fn committed(&mut self, end: io::Result<End>) {
+        let written = end.and_then(|end| if end.frames > 0 { self.write(Required::Until(end)) } else { Ok(()) });
         self.failed = written.err().or_else(|| self.failed.take());
     }
 
@@ -74,7 +78,7 @@ impl Required {
         }
         let [kind, _, _, _, a, b, c, d, salts @ .., _, _, _, _, _, _, _, _] = bytes;
         let frames = u32::from_be_bytes([a, b, c, d]);
-        let found = if kind == 0 { Self::Nothing } else { Self::Frames { salts, frames } };
+        let found = if kind == 0 { Self::Nothing } else { Self::Until(End { salts, frames }) };
         Ok((record(keys, found) == bytes).then_some(found))
     }
 
@@ -82,7 +86,7 @@ impl Required {
     pub(super) fn is_met(self, log: &Log) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Frames { salts, frames } => match log.salts.and_then(|now| logs_between(salts, now)) {
+            Self::Until(End { salts, frames }) => match log.salts.and_then(|now| logs_between(salts, now)) {
                 None => false,
                 Some(0) => log.frames >= frames,
                 Some(_) => true, // a log begins anew only after the one before was carried over
@@ -97,9 +101,9 @@ pub(super) fn nothing(keys: &Keys) -> [u8; LEN] {
 }
 
 fn record(keys: &Keys, required: Required) -> [u8; LEN] {
-    let (kind, salts, frames) = match required {
-        Required::Frames { salts, frames } => (1, salts, frames),
-        Required::Nothing => (0, Salts::default(), 0),
+    let (kind, End { salts, frames }) = match required {
+        Required::Until(end) => (1, end),
+        Required::Nothing => (0, End::default()),
     };
     let told: Vec<u8> = [[kind, 0, 0, 0], frames.to_be_bytes()].into_iter().flatten().chain(salts).collect();
     let mut record = [0; LEN];
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_log_must_hold_what_was_committed_or_be_a_later_one() {
-        let required = Required::Frames { salts: [0, 0, 0, 5, 9, 9, 9, 9], frames: 7 };
+        let required = Required::Until(End { salts: [0, 0, 0, 5, 9, 9, 9, 9], frames: 7 });
         assert!(required.is_met(&log(5, 7)) && required.is_met(&log(5, 8)) && required.is_met(&log(6, 0)));
         assert!(!required.is_met(&log(5, 6)) && !required.is_met(&log(4, 9)));
         assert!(!required.is_met(&Log::default()), "a log that is gone");
@@ -136,7 +140,7 @@ mod tests {
     fn a_damaged_record_is_none() {
         let keys = Keys::derive(&StoreKey::generate().unwrap());
         let file = tempfile::tempfile().unwrap();
-        let required = Required::Frames { salts: [1; 8], frames: 7 };
+        let required = Required::Until(End { salts: [1; 8], frames: 7 });
         let good = record(&keys, required);
         file.write_all_at(&good, AT).unwrap();
         assert_eq!(Required::read(&file, &keys).unwrap(), Some(required));

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -17,7 +17,8 @@ use super::error::{OpenError, io, sqlite};
 use super::mark::Mark;
 use super::rows::{self, Names, state_columns};
 use super::schema;
-use super::tables::{Companions, SqliteTables};
+use super::tables::SqliteTables;
+use super::upkeep::Companions;
 use crate::keeper::{Keeper, job};
 use crate::key::Keys;
 use crate::state::Wait;
@@ -37,9 +38,10 @@ pub(super) fn open(path: &Path, keys: &Arc<Keys>, now: UnixMs) -> Result<Keeper<
     if adopts {
         check::rows(&connection, keys, &paths)?;
     }
-    let mark = Mark::open(&paths.sums, &paths.log, keys).map_err(|error| io(&paths.sums, &error))?;
+    let mark = Mark::open(&paths.sums, keys).map_err(|error| io(&paths.sums, &error))?;
     let checkpointer = Checkpointer::start(connect()?, connect()?, sums).map_err(|error| io(path, &error))?;
-    let companions = Companions { checkpointer, mark, _lock: lock };
+    let log = File::open(&paths.log).map_err(|error| io(&paths.log, &error))?;
+    let companions = Companions { checkpointer, mark: Arc::new(Mutex::new(mark)), log, _lock: lock };
     let tables = SqliteTables::new(connection, companions).map_err(|error| sqlite(path, &error))?;
     let mut keeper = Keeper::new(tables, Arc::clone(keys));
     restore(&mut keeper, now).map_err(|error| sqlite(path, &error))?;

@@ -144,7 +144,10 @@ impl Sums {
     /// Makes the sums durable of the pages in the first `frames` frames of the log. `false` when the log began anew
     /// meanwhile: nothing was done.
     pub(super) fn cover(&mut self, frames: u32) -> Result<bool, Failure> {
-        let Some((salts, sums)) = self.latest(frames).map_err(|error| failed(&error))? else { return Ok(false) };
+        // The last commit may not be durable yet, and a sum must never be of a page that a power cut takes back.
+        let log = File::open(&self.log).map_err(|error| failed(&error))?;
+        log.sync_data().map_err(|error| unsure(&error))?;
+        let Some((salts, sums)) = self.latest(&log, frames).map_err(|error| failed(&error))? else { return Ok(false) };
         if !sums.is_empty() {
             self.write(&sums).map_err(|error| failed(&error))?;
             self.file.sync_data().map_err(|error| unsure(&error))?;
@@ -157,9 +160,8 @@ impl Sums {
     }
 
     /// The sums of the latest version of each page in the frames that have none yet.
-    fn latest(&self, frames: u32) -> io::Result<Option<(Salts, BTreeMap<u32, u64>)>> {
-        let log = File::open(&self.log)?;
-        let salts = salts_of(&log)?;
+    fn latest(&self, log: &File, frames: u32) -> io::Result<Option<(Salts, BTreeMap<u32, u64>)>> {
+        let salts = salts_of(log)?;
         let from = self.covered.filter(|(of, _)| *of == salts).map_or(0, |(_, upto)| upto);
         let (mut latest, mut head) = (BTreeMap::new(), [0; FRAME_HEADER_LEN]);
         for frame in from..frames {
@@ -176,7 +178,7 @@ impl Sums {
             sums.insert(number, self.keys.sum(number.into(), &page));
         }
         // Frames of one log never change; a new one begins with its head.
-        Ok((salts_of(&log)? == salts).then_some((salts, sums)))
+        Ok((salts_of(log)? == salts).then_some((salts, sums)))
     }
 
     /// Compares the next few pages: the numbers of those that do not match.
@@ -238,7 +240,7 @@ pub(super) fn failed(error: &io::Error) -> Failure {
 
 /// A failed fsync: what is on the disk is not known.
 pub(super) fn unsure(error: &io::Error) -> Failure {
-    Failure { error: StoreError::Unavailable(format!("the sums of the pages: {error}")), scope: Scope::Broken }
+    Failure { error: StoreError::Unavailable(format!("the disk: {error}")), scope: Scope::Broken }
 }
 
 pub(super) fn salts_of(log: &File) -> io::Result<Salts> {

@@ -1,18 +1,15 @@
 //! The rows of the one writer. Every statement is prepared once; nothing is decided here.
 
-use std::fs::File;
-
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sms_core::store::{Endpoint, NoticeId, ReceivedReceipt};
 use sms_core::{MessageId, Part, ProviderName, TenantId, UnixMs};
 
 use super::aging::Aging;
 use super::charges::charge_blob;
-use super::checkpoint::{Checkpointer, Duty, frames};
-use super::mark::Mark;
+use super::checkpoint::frames;
 use super::notices::{self, Notices};
 use super::rows::{self, Names, state_columns, stored_columns};
-use super::writer::Upkeep;
+use super::upkeep::Companions;
 use crate::key::Hash16;
 use crate::parked::ParkedId;
 use crate::state::{State, Turn};
@@ -25,24 +22,15 @@ pub(super) struct SqliteTables {
     names: Names,
     /// `UPDATE` by what changes: touching a column costs its indexes.
     updates: [String; 8],
-    notices: Notices,
+    pub(super) notices: Notices,
     answers: Aging,
     charges: Aging,
     /// Commits since the length of the log was looked at.
-    commits: u32,
+    pub(super) commits: u32,
     /// The log's length, in pages.
-    frames: i64,
+    pub(super) frames: i64,
     /// After the connection: the files are released last.
-    companions: Companions,
-}
-
-/// What goes with the connection.
-#[derive(Debug)]
-pub(super) struct Companions {
-    pub(super) checkpointer: Checkpointer,
-    pub(super) mark: Mark,
-    /// Keeps other processes out.
-    pub(super) _lock: File,
+    pub(super) companions: Companions,
 }
 
 impl SqliteTables {
@@ -86,8 +74,7 @@ impl Tables for SqliteTables {
 
     fn commit(&mut self) -> Result<(), Failure> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.frames = frames(&self.connection).unwrap_or(self.frames); // the commit is durable whatever this says
-        self.companions.mark.committed(self.frames);
+        self.frames = frames(&self.connection).unwrap_or(self.frames); // it is committed whatever this says
         self.notices.counts.commit();
         Ok(())
     }
@@ -322,34 +309,6 @@ impl Tables for SqliteTables {
     }
 }
 
-impl Upkeep for SqliteTables {
-    fn notice_tenants(&self) -> impl Iterator<Item = &TenantId> {
-        self.notices.counts.tenants()
-    }
-
-    /// Carries a long log over into the database.
-    fn upkeep(&mut self) -> Result<(), Failure> {
-        self.commits = self.commits.wrapping_add(1);
-        if !self.commits.is_multiple_of(LOOK_EVERY) {
-            return Ok(());
-        }
-        self.companions.mark.verdict()?;
-        match self.companions.checkpointer.duty(self.frames)? {
-            Duty::Finish => self.companions.checkpointer.finish(&self.connection),
-            Duty::Leave => Ok(()),
-        }
-    }
-
-    /// Carries everything over, so that the database's file stands alone.
-    fn close(&mut self) -> Result<(), Failure> {
-        if self.companions.checkpointer.close(&self.connection)? {
-            self.companions.mark.clear()?;
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        }
-        Ok(())
-    }
-}
-
 /// One message; also for readers.
 pub(super) fn record(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Stored>> {
     let mut statement =
@@ -367,9 +326,6 @@ pub(super) fn replay(connection: &Connection, key: &Hash16) -> rusqlite::Result<
     });
     kept.optional()
 }
-
-/// Commits after which the log's length is asked for.
-const LOOK_EVERY: u32 = 8;
 
 /// Messages up to this id have lost their numbers.
 const NUMBERS_DONE: &str = "numbers_done";

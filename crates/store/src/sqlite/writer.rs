@@ -1,7 +1,8 @@
-//! The one writer: a thread that merges whatever waits into one commit and answers only after it. Decides nothing about
-//! messages; knows what a failed commit means.
+//! The one writer: a thread that merges whatever waits into one commit, which is answered once it is durable. Decides
+//! nothing about messages; knows what a failed commit means.
+//!
+//! A transaction is filled while the disk still works on the commit before, and committed after that one is durable.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use super::mark::End;
+use super::syncer::{Log, Syncer, Waiting};
 use crate::keeper::Keeper;
 use crate::tables::{Failure, Scope, Tables};
 
@@ -48,6 +51,12 @@ pub(super) struct Glance {
 
 /// Rows that can also say what a glance needs and keep their file in order.
 pub(super) trait Upkeep: Tables + Send + 'static {
+    /// From now on a commit is visible but not durable until what this returns has synced it.
+    fn take_syncing_over(&self) -> std::io::Result<impl Log + use<Self>>;
+
+    /// Where the last commit ends, asked right after it: the log may begin anew with the next transaction.
+    fn end(&self) -> std::io::Result<End>;
+
     fn notice_tenants(&self) -> impl Iterator<Item = &TenantId>;
 
     /// Runs between commits, after the answers. A failure is as grave as that of a commit.
@@ -76,9 +85,10 @@ impl<T: Upkeep> Writer<T> {
         let shared = Arc::new(Shared::default());
         shared.look(&keeper);
         let seen = Arc::clone(&shared);
+        let syncer = Syncer::start(keeper.tables.take_syncing_over()?)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || Loop { keeper, clock, shared: seen, broken: None }.run(&work))?;
+            .spawn(move || Loop { keeper, syncer, clock, shared: seen, broken: None }.run(&work))?;
         Ok(Self { queue, shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -130,6 +140,8 @@ impl<T: Tables> Drop for Writer<T> {
 
 /// The thread's own state.
 struct Loop<T> {
+    /// Ends before the files are released, which `keeper` holds.
+    syncer: Syncer,
     keeper: Keeper<T>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
@@ -139,7 +151,7 @@ struct Loop<T> {
 
 impl<T: Upkeep> Loop<T> {
     fn run(mut self, queue: &Receiver<Message<T>>) {
-        let mut batch = VecDeque::with_capacity(64);
+        let mut batch = Vec::with_capacity(64);
         while let Ok(first) = queue.recv() {
             // Whoever is about to write gets the processor first where processors are scarce, so that it joins this
             // commit; where they are not, this returns at once. No linger: nothing waits for a time to pass.
@@ -156,16 +168,17 @@ impl<T: Upkeep> Loop<T> {
                     Message::Wake => {}
                     Message::Work { weight: more, work } => {
                         weight += more;
-                        batch.push_back(work);
+                        batch.push(work);
                     }
                 }
                 next = if weight < BATCH_MAX { queue.try_recv().ok() } else { None };
             }
             self.release_abandoned();
-            self.commit(&mut batch);
+            self.commit(std::mem::take(&mut batch));
             if let Some(answer) = closing {
+                let synced = self.syncer.wait();
                 if self.broken.is_none()
-                    && let Err(failure) = self.keeper.tables.close()
+                    && let Err(failure) = synced.and_then(|()| self.keeper.tables.close())
                 {
                     self.note(&failure);
                 }
@@ -177,24 +190,19 @@ impl<T: Upkeep> Loop<T> {
     }
 
     /// One transaction for the whole batch; if an entry spoils it, one for each.
-    fn commit(&mut self, batch: &mut VecDeque<Box<dyn Work<T>>>) {
+    fn commit(&mut self, mut batch: Vec<Box<dyn Work<T>>>) {
         if batch.is_empty() {
             return;
         }
-        let outcome = self.attempt(batch.make_contiguous());
-        match outcome {
+        match self.attempt(&mut batch) {
             Err(failure) if failure.scope == Scope::Operation && batch.len() > 1 => {
-                for mut work in batch.drain(..) {
-                    let alone = self.attempt(std::slice::from_mut(&mut work));
-                    self.shared.look(&self.keeper);
-                    work.answer(alone.err().map(|failure| failure.error));
+                for work in batch {
+                    let mut alone = vec![work];
+                    let outcome = self.attempt(&mut alone);
+                    self.conclude(outcome, alone);
                 }
             }
-            outcome => {
-                let error = outcome.err().map(|failure| failure.error);
-                self.shared.look(&self.keeper);
-                batch.drain(..).for_each(|work| work.answer(error.clone()));
-            }
+            outcome => self.conclude(outcome, batch),
         }
         self.keeper.tidy(self.clock.now());
         if self.broken.is_none()
@@ -204,15 +212,32 @@ impl<T: Upkeep> Loop<T> {
         }
     }
 
+    /// Fills a transaction, waits for the disk, commits.
     fn attempt(&mut self, batch: &mut [Box<dyn Work<T>>]) -> Result<(), Failure> {
         if let Some(error) = &self.broken {
             return Err(Failure { error: error.clone(), scope: Scope::Broken });
         }
-        let done = self.keeper.transact(|keeper| batch.iter_mut().try_for_each(|work| work.run(keeper)));
+        let syncer = &mut self.syncer;
+        let done = self.keeper.transact(|keeper| {
+            batch.iter_mut().try_for_each(|work| work.run(keeper))?;
+            syncer.wait()
+        });
         if let Err(failure) = &done {
             self.note(failure);
         }
         done
+    }
+
+    /// Answers at once what failed, and the rest when it is durable.
+    fn conclude(&mut self, outcome: Result<(), Failure>, batch: Vec<Box<dyn Work<T>>>) {
+        self.shared.look(&self.keeper);
+        match outcome {
+            Ok(()) => {
+                let waiting = batch.into_iter().map(Work::waiting).collect();
+                self.syncer.hand_over(self.keeper.tables.end(), waiting);
+            }
+            Err(failure) => batch.into_iter().for_each(|work| work.waiting().answer(Some(failure.error.clone()))),
+        }
     }
 
     fn note(&mut self, failure: &Failure) {
@@ -232,10 +257,14 @@ impl<T: Upkeep> Loop<T> {
             return;
         }
         let now = self.clock.now();
-        let released = self.keeper.transact(|keeper| keeper.release(&abandoned, now));
-        if let Err(failure) = released {
-            self.note(&failure);
-            lock(&self.shared.abandoned).extend(abandoned); // the next commit tries again
+        let syncer = &mut self.syncer;
+        let released = self.keeper.transact(|keeper| keeper.release(&abandoned, now).and_then(|()| syncer.wait()));
+        match released {
+            Ok(()) => self.syncer.hand_over(self.keeper.tables.end(), Vec::new()),
+            Err(failure) => {
+                self.note(&failure);
+                lock(&self.shared.abandoned).extend(abandoned); // the next commit tries again
+            }
         }
         self.shared.look(&self.keeper);
     }
@@ -279,8 +308,8 @@ trait Work<T>: Send {
     /// Inside a transaction; may be repeated in another one.
     fn run(&mut self, keeper: &mut Keeper<T>) -> Result<(), Failure>;
 
-    /// After the commit, or after it failed.
-    fn answer(self: Box<Self>, error: Option<StoreError>);
+    /// Who waits for it, once it ran.
+    fn waiting(self: Box<Self>) -> Box<dyn Waiting>;
 }
 
 struct Task<W, R, T> {
@@ -293,14 +322,25 @@ struct Task<W, R, T> {
 impl<T, R, W> Work<T> for Task<W, R, T>
 where
     T: Upkeep,
-    R: Send,
-    W: FnMut(&mut Keeper<T>) -> Result<Opened<R>, Failure> + Send,
+    R: Send + 'static,
+    W: FnMut(&mut Keeper<T>) -> Result<Opened<R>, Failure> + Send + 'static,
 {
     fn run(&mut self, keeper: &mut Keeper<T>) -> Result<(), Failure> {
         self.done = Some((self.work)(keeper)?);
         Ok(())
     }
 
+    fn waiting(self: Box<Self>) -> Box<dyn Waiting> {
+        self
+    }
+}
+
+impl<W, R, T> Waiting for Task<W, R, T>
+where
+    T: Upkeep,
+    R: Send,
+    W: Send,
+{
     fn answer(self: Box<Self>, error: Option<StoreError>) {
         let Self { done, answer, origin, .. } = *self;
         let result = match (error, done) {
