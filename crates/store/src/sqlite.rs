@@ -306,4 +306,33 @@ mod tests {
         assert_eq!(store.counts(stand.now()).await.unwrap().queued, 0, "memory does not run ahead of the rows");
         stand.accept(stand.admit()).await;
     }
+
+    /// Random hashes of numbers must not cost a page each.
+    #[tokio::test]
+    async fn a_commit_changes_few_pages_however_many_numbers_it_names() {
+        const AT_ONCE: usize = 25;
+        let (folder, key, clock) = (tempfile::tempdir().unwrap(), StoreKey::generate().unwrap(), ManualClock::start());
+        let store = Arc::new(SqliteStore::open(folder.path().join("gateway.db"), &key, clock.clone()).unwrap());
+        let stand = Stand::new(store.clone(), clock);
+        let frames = async || store.writer.write(1, |keeper| Ok(Opened::none(keeper.tables.frames))).await.unwrap();
+        let mut number = 0_u16;
+        let mut admit = async || {
+            let batch = (0..AT_ONCE).map(|_| {
+                number = (number + 1) % 100;
+                let mut admit = stand.admit();
+                admit.message.to = sms_conformance::store::number(number);
+                admit
+            });
+            store.admit(batch.collect()).await.unwrap();
+        };
+        for _ in 0..100 {
+            admit().await;
+        }
+        let before = frames().await;
+        for _ in 0..20 {
+            admit().await;
+        }
+        let each = (frames().await - before) / 20;
+        assert!((1..=22).contains(&each), "{each} pages for {AT_ONCE} messages");
+    }
 }

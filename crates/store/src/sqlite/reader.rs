@@ -1,18 +1,34 @@
 //! Questions, on read-only connections of their own: they see what is committed and never wait for the writer. Each
 //! runs on a blocking thread and looks at a bounded number of rows.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use sms_core::store::{Filter, Page, StoreError};
+use sms_core::{MessageId, TenantId};
 use tokio::sync::Semaphore;
 
 use super::rows::{self, Names, STORED_LEN, state_columns, stored_columns};
 use crate::key::{Hash16, Keys};
 use crate::read;
 use crate::tables::{Failure, passes, span};
+
+macro_rules! search {
+    ($which:literal) => {
+        concat!("SELECT ", stored_columns!(), ", m.to_hash, m.client_id FROM message m WHERE ", $which)
+    };
+}
+
+/// From block to block of the index; the order of rows is not that of ids where the clock was set back.
+const OF_NUMBER: &str = "
+WITH RECURSIVE block (n) AS (
+    SELECT max(row) >> 9 FROM message
+    UNION ALL SELECT n - 1 FROM block WHERE n > (SELECT min(row) >> 9 FROM message)
+)
+SELECT m.id FROM block CROSS JOIN message m ON m.row >> 9 = block.n AND m.to_hash = ?1 AND m.id >= ?2 AND m.id < ?3";
 
 /// A few connections, handed out one question at a time.
 #[derive(Debug)]
@@ -61,33 +77,87 @@ impl Readers {
 pub(super) fn search(connection: &Connection, keys: &Keys, filter: &Filter) -> Result<Page, Failure> {
     let to = filter.to.map(|to| keys.number(to));
     let (since, end) = span(filter);
-    let mut statement = connection.prepare_cached(search_sql(filter, to.as_ref()))?;
-    let key: Option<rusqlite::types::Value> = match (&to, &filter.tenant) {
-        (Some(to), _) => Some(to.to_vec().into()),
-        (None, Some(tenant)) => Some(tenant.as_str().to_owned().into()),
-        (None, None) => None,
-    };
-    let mut rows = statement.query(params![since.as_bytes(), end.as_bytes(), key])?;
-    let (mut page, mut names, mut looked, mut last) = (Page::default(), Names::default(), 0, None);
-    while let Some(row) = rows.next()? {
-        let (state, hash) = (rows::state(row, &mut names)?, rows::hash(row, STORED_LEN)?);
-        let client_id = row.get_ref(STORED_LEN + 1)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-        if passes(filter, &state, &hash, client_id, to.as_ref()) {
-            if page.records.len() >= filter.limit {
-                page.next = last;
-                return Ok(page);
+    let mut taking = Taking::new(keys, filter, to);
+    if let Some(to) = to {
+        let mut statement = connection.prepare_cached(search!("m.id = ?1"))?;
+        for id in of_number(connection, &to, since, end)? {
+            let mut rows = statement.query([id.as_bytes()])?;
+            if let Some(row) = rows.next()?
+                && taking.is_full_with(row)?
+            {
+                break;
             }
-            last = Some(state.id);
-            // A damaged row is reported by `read` and must not hide the others.
-            page.records.extend(read::record(keys, rows::stored(row, &mut names)?).ok());
         }
-        looked += 1;
-        if looked >= SCAN_MAX {
-            page.next = Some(state.id);
-            return Ok(page);
+    } else {
+        let tenant = filter.tenant.as_ref().map(TenantId::as_str);
+        let mut statement = connection.prepare_cached(match tenant {
+            Some(_) => search!("m.id >= ?1 AND m.id < ?2 AND m.tenant = ?3 ORDER BY m.id DESC"),
+            None => search!("m.id >= ?1 AND m.id < ?2 AND ?3 IS NULL ORDER BY m.id DESC"),
+        })?;
+        let mut rows = statement.query(params![since.as_bytes(), end.as_bytes(), tenant])?;
+        while let Some(row) = rows.next()? {
+            if taking.is_full_with(row)? {
+                break;
+            }
         }
     }
-    Ok(page)
+    Ok(taking.page)
+}
+
+/// A page as it fills.
+struct Taking<'q> {
+    keys: &'q Keys,
+    filter: &'q Filter,
+    to: Option<Hash16>,
+    page: Page,
+    names: Names,
+    looked: usize,
+    last: Option<MessageId>,
+}
+
+impl<'q> Taking<'q> {
+    fn new(keys: &'q Keys, filter: &'q Filter, to: Option<Hash16>) -> Self {
+        Self { keys, filter, to, page: Page::default(), names: Names::default(), looked: 0, last: None }
+    }
+
+    /// Takes the row where it passes the filter; says whether the page ends here.
+    fn is_full_with(&mut self, row: &Row<'_>) -> Result<bool, Failure> {
+        let (state, hash) = (rows::state(row, &mut self.names)?, rows::hash(row, STORED_LEN)?);
+        let client_id = row.get_ref(STORED_LEN + 1)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        if passes(self.filter, &state, &hash, client_id, self.to.as_ref()) {
+            if self.page.records.len() >= self.filter.limit {
+                self.page.next = self.last;
+                return Ok(true);
+            }
+            self.last = Some(state.id);
+            // A damaged row is reported by `read` and must not hide the others.
+            self.page.records.extend(read::record(self.keys, rows::stored(row, &mut self.names)?).ok());
+        }
+        self.looked += 1;
+        if self.looked >= SCAN_MAX {
+            self.page.next = Some(state.id);
+        }
+        Ok(self.looked >= SCAN_MAX)
+    }
+}
+
+/// The newest messages to a number, newest first: as many as one question may look at.
+fn of_number(
+    connection: &Connection,
+    to: &Hash16,
+    since: MessageId,
+    end: MessageId,
+) -> rusqlite::Result<Vec<MessageId>> {
+    let mut statement = connection.prepare_cached(OF_NUMBER)?;
+    let found = statement.query_map(params![to, since.as_bytes(), end.as_bytes()], |row| rows::id(row, 0))?;
+    let mut newest = BTreeSet::new();
+    for id in found {
+        newest.insert(id?);
+        if newest.len() > SCAN_MAX {
+            newest.pop_first();
+        }
+    }
+    Ok(newest.into_iter().rev().collect())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -96,26 +166,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
-}
-
-/// The most selective index that gives the order of ids.
-fn search_sql(filter: &Filter, to: Option<&Hash16>) -> &'static str {
-    macro_rules! search {
-        ($by:literal) => {
-            concat!(
-                "SELECT ",
-                stored_columns!(),
-                ", m.to_hash, m.client_id FROM message m WHERE m.id >= ?1 AND m.id < ?2 AND ",
-                $by,
-                " ORDER BY m.id DESC"
-            )
-        };
-    }
-    match (to, &filter.tenant) {
-        (Some(_), _) => search!("m.to_hash = ?3"),
-        (None, Some(_)) => search!("m.tenant = ?3"),
-        (None, None) => search!("?3 IS NULL"),
-    }
 }
 
 fn closed() -> StoreError {
@@ -127,3 +177,23 @@ const READERS: u32 = 2;
 
 /// Rows one question may look at; a page may therefore hold fewer records than asked for and still have a next.
 const SCAN_MAX: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    #[test]
+    fn a_number_is_looked_up_in_the_index_block_by_block() {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&connection, 0).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {OF_NUMBER}")).unwrap();
+        let plan: Vec<String> = statement
+            .query_map(params![[0_u8; 16], [0_u8; 16], [0_u8; 16]], |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let wanted = "SEARCH m USING COVERING INDEX message_to (<expr>=? AND to_hash=? AND id>? AND id<?)";
+        assert!(plan.iter().any(|step| step == wanted), "{plan:#?}");
+    }
+}
