@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sms_core::store::{
     Admit, Attempted, Change, Charge, Charging, Details, Idempotency, LaneWant, Leased, NewMessage, Notice, NoticeWant,
-    Outcome, Receipted, ReceivedReceipt, Record, RouteTrace, Settle, Settled, Then, Verdict,
+    Outcome, Receipted, ReceivedReceipt, Record, Reroute, RouteTrace, Settle, Settled, Then, Verdict, Waiting,
 };
 use sms_core::{
     Body, Channel, Class, Clock, DeliveryState, Encoding, LimitId, MessageId, Msisdn, ProviderName, Receipt, Sender,
@@ -187,6 +187,18 @@ impl Stand {
         self.store.claim(&[LaneWant::new(ProviderName::new(lane), max)], self.now()).await.unwrap()
     }
 
+    /// Looks at one lane.
+    pub async fn stranded(&self, lane: &str, max: usize) -> Vec<Waiting> {
+        self.store.stranded(&LaneWant::new(ProviderName::new(lane), max), self.now()).await.unwrap()
+    }
+
+    /// Has a message that was shown wait elsewhere.
+    pub async fn reroute(&self, waiting: &Waiting, lane: &str, due: UnixMs) -> bool {
+        let (lane, from) = (ProviderName::new(lane), waiting.lane.clone());
+        let reroute = Reroute { id: waiting.id, attempt: waiting.attempt, from, lane, due, at: self.now() };
+        self.store.reroute(vec![reroute]).await.unwrap().remove(0)
+    }
+
     /// Up to `max` notices of [`ACME`] that are due.
     pub async fn notices(&self, max: usize) -> Vec<Notice> {
         self.notices_of(ACME, max).await
@@ -297,7 +309,8 @@ macro_rules! with_store_checks {
                 receipts_of_other_providers_do_not_match, status_never_goes_back, unrecognised_receipts_are_written_down;
             lanes: cancel_before_any_attempt, claims_are_bounded_and_exclusive, claims_leave_countries_without_room,
                 claims_let_tenants_take_turns, claims_take_the_youngest_code_that_is_due, counts_follow_messages, expired_is_never_sent, lanes_name_who_waits, leases_carry_everything,
-                sweep_ends_what_is_over, sweep_leaves_open_attempts_alone;
+                rerouted_messages_wait_elsewhere_without_an_intent, reroutes_are_fenced,
+                stranded_messages_are_shown_and_stay, stranded_messages_are_shown_in_turn, sweep_ends_what_is_over, sweep_leaves_open_attempts_alone;
             history: blocked_requests_are_history_only, closed_stores_refuse, feedback_is_noted,
                 notices_are_told_until_done, nobody_is_told_without_a_wish, pages_follow_each_other,
                 pings_write, purge_forgets_in_bounded_steps, purge_keeps_unsettled_messages, search_takes_every_filter,

@@ -8,10 +8,10 @@ mod message;
 mod op;
 mod query;
 
-pub use message::{Blocked, Details, Entry, Leased, NewMessage, RouteTrace, Tried, What};
+pub use message::{Blocked, Details, Entry, Leased, NewMessage, RouteTrace, Tried, Waiting, What};
 pub use op::{
     Admit, Attempted, CancelOutcome, Change, Charge, Charging, Idempotency, Intent, LaneWant, NoticeOutcome, Outcome,
-    Receipted, ReceivedReceipt, Replay, Retelling, Settle, Settled, Then, Verdict,
+    Receipted, ReceivedReceipt, Replay, Reroute, Retelling, Settle, Settled, Then, Verdict,
 };
 pub use query::{Counts, Endpoint, Filter, Notice, NoticeId, NoticeWant, Page, PurgePolicy, Purged, Record};
 
@@ -66,6 +66,21 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// # Errors
     /// Nothing was claimed.
     async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError>;
+
+    /// Shows messages that wait in a lane and are due, as many as [`Store::claim`] would take with the same want, without
+    /// taking them or writing anything. Each call goes on where the last one ended and begins anew at the end, so that
+    /// those that stay hide none; tenants take turns. Never shows an expired message. Cheap when nothing is due.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn stranded(&self, want: &LaneWant, now: UnixMs) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Has waiting messages wait elsewhere, durably and without an intent. Says of each whether it did: `false` where it
+    /// no longer waits as the entry says.
+    ///
+    /// # Errors
+    /// Nothing was moved.
+    async fn reroute(&self, batch: Vec<Reroute>) -> Result<Vec<bool>, StoreError>;
 
     /// Messages whose intent is open although nobody works on them: what a crash left behind.
     /// Called once at start, before the first `admit`.

@@ -18,10 +18,11 @@ pub(crate) use pair::Gate;
 pub(crate) use quality::{PRIOR, PRIOR_WEIGHT};
 pub(crate) use worker::{resume_orphans, run_lane};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{Attempted, Change, INTERRUPTED, Leased, Outcome, Settle, Settled, Then, Tried};
+use sms_core::store::{Attempted, Change, INTERRUPTED, Leased, Outcome, RouteTrace, Settle, Settled, Then, Tried};
 use sms_core::{
     Attempt, AttemptId, Fate, Kind, OutboundSms, ProviderName, Segmentation, SendError, Status, Submission, TenantId,
     UnixMs,
@@ -34,12 +35,6 @@ use policy::{Facts, Follow};
 
 /// Code in the ledger of an attempt whose provider left the configuration.
 const PROVIDER_REMOVED: &str = "provider_removed";
-
-/// Code in the ledger where an open breaker held a message back: no attempt was made.
-const CIRCUIT_OPEN: &str = "circuit_open";
-
-/// The same where an operator disabled the provider.
-const PROVIDER_DISABLED: &str = "provider_disabled";
 
 /// Longest pause between two tries to record an outcome.
 const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -54,18 +49,6 @@ pub(crate) async fn work(core: Arc<Core>, mut leased: Leased, permit: Permit) {
     }
 }
 
-/// Moves a message on whose provider takes nothing at present; nothing of it is sent there.
-pub(crate) async fn move_on(core: Arc<Core>, mut leased: Leased) {
-    let disabled = core.running.load().lanes.get(&leased.lane).is_some_and(|lane| lane.is_disabled());
-    let code = if disabled { PROVIDER_DISABLED } else { CIRCUIT_OPEN };
-    let result = Err(SendError::new(Kind::Unavailable, Fate::NotSent, "held back").with_code(code));
-    let held = attempted(&leased, &result, core.clock.now(), Duration::ZERO);
-    let ended = Ended { attempted: Attempted { kind: None, ..held }, result };
-    if let Some(permit) = conclude(&core, &mut leased, ended).await {
-        work(core, leased, permit).await;
-    }
-}
-
 /// An attempt that came back.
 struct Ended {
     attempted: Attempted,
@@ -76,9 +59,7 @@ struct Ended {
 async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option<Permit> {
     let Ended { attempted, result } = ended;
     let kind = attempted.kind;
-    if !policy::was_held_back(attempted.outcome, kind) {
-        core.telemetry.attempted(&attempted);
-    }
+    core.telemetry.attempted(&attempted);
     leased.tried.push(Tried { provider: attempted.provider.clone(), outcome: attempted.outcome, kind });
     let (then, permit) = decide(core, leased, &result);
     let settle = Settle { id: leased.id, attempt: leased.attempt, at: core.clock.now(), attempted, then: then.clone() };
@@ -184,9 +165,10 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
     if now >= leased.expires && error.fate != Fate::Unknown {
         return (Then::End(if leased.copies() > 0 { Status::Unknown } else { Status::Expired }), None);
     }
+    let route = configured(&running, &leased.details.route);
     let facts = Facts {
         class: leased.details.class,
-        route: &leased.details.route,
+        route: &route,
         tried: &leased.tried,
         now,
         expires: leased.expires,
@@ -203,6 +185,17 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
             next(core, leased, (to, due.max(now)), repeats)
         }
     }
+}
+
+/// The route without the providers that left, which nobody need wait for; as it is where all of them did.
+fn configured<'r>(running: &Running, route: &'r RouteTrace) -> Cow<'r, RouteTrace> {
+    let is_there = |candidate: &&ProviderName| running.provider(candidate).is_some();
+    let left = route.candidates.iter().filter(is_there).count();
+    if left == 0 || left == route.candidates.len() {
+        return Cow::Borrowed(route);
+    }
+    let candidates = route.candidates.iter().filter(is_there).cloned().collect();
+    Cow::Owned(RouteTrace { candidates, ..route.clone() })
 }
 
 /// The next attempt, at once where a permit is free; one that `repeats` may have to be put off.

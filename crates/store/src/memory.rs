@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sms_core::store::{
     Admit, Blocked, CancelOutcome, Change, Counts, Endpoint, Entry, Filter, Idempotency, LaneWant, Leased, Notice,
     NoticeId, NoticeOutcome, NoticeWant, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay,
-    Retelling, Settle, Settled, Store, StoreError, Verdict,
+    Reroute, Retelling, Settle, Settled, Store, StoreError, Verdict, Waiting,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 
@@ -98,6 +98,14 @@ impl Store for MemoryStore {
 
     async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError> {
         self.run(|keeper| keeper.claim(wants, now))
+    }
+
+    async fn stranded(&self, want: &LaneWant, now: UnixMs) -> Result<Vec<Waiting>, StoreError> {
+        self.run(|keeper| keeper.stranded(want, now))
+    }
+
+    async fn reroute(&self, batch: Vec<Reroute>) -> Result<Vec<bool>, StoreError> {
+        self.run(|keeper| keeper.reroute(&batch))
     }
 
     async fn orphans(&self) -> Result<Vec<Leased>, StoreError> {

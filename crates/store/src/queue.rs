@@ -91,6 +91,12 @@ impl Queue {
         ids
     }
 
+    /// Up to `max` messages of `lane` that are due and not expired, left where they are. Each call goes on where the last
+    /// one ended.
+    pub(crate) fn look(&mut self, lane: &ProviderName, now: UnixMs, max: usize, room: &Room<'_>) -> Vec<MessageId> {
+        self.lanes.get_mut(lane).map(|line| line.look(now, max, room)).unwrap_or_default()
+    }
+
     /// Up to `max` waiting messages whose time is over. They stay queued.
     pub(crate) fn expired(&self, now: UnixMs, max: usize) -> Vec<MessageId> {
         self.expiry.iter().take_while(|(expires, _)| *expires <= now).take(max).map(|(_, id)| *id).collect()

@@ -1,13 +1,13 @@
 //! Opens what is kept: records, leases and replays. A row that cannot be authenticated is an error with the message's
 //! id, never a guess.
 
-use sms_core::store::{Details, Leased, Record, Replay, StoreError, Tried, What};
+use sms_core::store::{Details, Leased, Record, Replay, StoreError, Tried, Waiting, What};
 use sms_core::{Body, MessageId, Msisdn, UnixMs};
 use tracing::error;
 
 use crate::compact;
 use crate::key::{Column, Hash16, Keys};
-use crate::state::{State, entries};
+use crate::state::{State, Wait, entries};
 use crate::tables::{Kept, Payload, Stored};
 
 /// A message as it is read back.
@@ -46,6 +46,22 @@ pub(crate) fn leased(keys: &Keys, state: &State, payload: &Payload) -> Option<Le
         details: details(keys, id, &payload.details)?,
         attempt: state.attempt,
         lane: state.lane.clone(),
+        tried: tried(&payload.log)?,
+    })
+}
+
+/// A message that waits; `None` when its row cannot be authenticated, or when it does not wait.
+pub(crate) fn waiting(keys: &Keys, state: &State, payload: &Payload) -> Option<Waiting> {
+    let Wait::Until(due) = state.wait else { return None };
+    Some(Waiting {
+        id: state.id,
+        tenant: state.tenant.clone(),
+        country: state.country,
+        expires: state.expires,
+        attempt: state.attempt,
+        lane: state.lane.clone(),
+        due,
+        route: details(keys, state.id, &payload.details)?.route,
         tried: tried(&payload.log)?,
     })
 }

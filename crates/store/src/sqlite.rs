@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use sms_core::store::{
     Admit, Blocked, CancelOutcome, Change, Counts, Endpoint, Entry, Filter, Idempotency, LaneWant, Leased, Notice,
     NoticeId, NoticeOutcome, NoticeWant, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay,
-    Retelling, Settle, Settled, Store, StoreError, Verdict,
+    Reroute, Retelling, Settle, Settled, Store, StoreError, Verdict, Waiting,
 };
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 
@@ -79,6 +79,11 @@ impl SqliteStore {
     /// The store is closed.
     pub async fn set_page_limit(&self, pages: u32) -> Result<(), StoreError> {
         self.writer.write(1, move |keeper| Ok(Opened::none(keeper.tables.set_page_limit(pages)?))).await
+    }
+
+    /// Whether anything in the lane is due.
+    fn is_due(&self, want: &LaneWant, now: UnixMs) -> bool {
+        want.max > 0 && self.writer.glance().lanes.iter().any(|(lane, due)| *due <= now && *lane == want.lane)
     }
 }
 
@@ -133,9 +138,7 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError> {
-        let wanted = |lane: &ProviderName| wants.iter().any(|want| want.max > 0 && want.lane == *lane);
-        let due = self.writer.glance().lanes.iter().any(|(lane, due)| *due <= now && wanted(lane));
-        if !due {
+        if !wants.iter().any(|want| self.is_due(want, now)) {
             return Ok(Vec::new());
         }
         let (wants, weight) = (wants.to_vec(), wants.iter().map(|want| want.max).sum());
@@ -145,6 +148,18 @@ impl Store for SqliteStore {
             Ok(Opened { value, attempts })
         };
         self.writer.write(weight, claim).await
+    }
+
+    async fn stranded(&self, want: &LaneWant, now: UnixMs) -> Result<Vec<Waiting>, StoreError> {
+        if !self.is_due(want, now) {
+            return Ok(Vec::new());
+        }
+        let want = want.clone();
+        self.writer.write(want.max, move |keeper| Ok(Opened::none(keeper.stranded(&want, now)?))).await
+    }
+
+    async fn reroute(&self, batch: Vec<Reroute>) -> Result<Vec<bool>, StoreError> {
+        self.writer.write(batch.len(), move |keeper| Ok(Opened::none(keeper.reroute(&batch)?))).await
     }
 
     async fn orphans(&self) -> Result<Vec<Leased>, StoreError> {

@@ -4,7 +4,7 @@
 //! The status changes only through [`Status::after`].
 
 use serde::Serialize as _;
-use sms_core::store::{Attempted, Entry, INTERRUPTED, Outcome, ReceivedReceipt, Settle, Then, What};
+use sms_core::store::{Attempted, Entry, INTERRUPTED, Outcome, ReceivedReceipt, Reroute, Settle, Then, What};
 use sms_core::{Country, DeliveryState, Happening, Kind, MessageId, ProviderName, Status, TenantId, UnixMs};
 
 /// Where a message stands, with the facts that decide what may follow.
@@ -101,6 +101,17 @@ impl Turn {
         self.end_attempt(&attempted, at);
         if self.state.status.may_attempt() {
             self.wait(self.state.lane.clone(), at, at);
+        }
+    }
+
+    /// It waits elsewhere, or until another time. No attempt bounds how often: the history does.
+    pub(crate) fn reroute(&mut self, reroute: &Reroute) {
+        let Reroute { lane, due, at, .. } = reroute;
+        self.state.lane = lane.clone();
+        self.state.wait = Wait::Until(*due);
+        self.state.updated = self.state.updated.max(*at);
+        if self.state.log_len + self.lines.len() < LOG_MAX {
+            self.write(*at, What::Waiting { lane: lane.clone(), until: *due });
         }
     }
 
@@ -343,6 +354,19 @@ mod tests {
         turn.begin(ProviderName::new("mitto"), UnixMs::new(5));
         let last = entries(&turn.lines).unwrap().pop().unwrap();
         assert!(matches!(last.what, What::Intent { .. }), "what we do ourselves is always written: {last:?}");
+    }
+
+    #[test]
+    fn a_message_that_is_moved_again_and_again_stops_growing_its_history() {
+        let mut turn = turn();
+        for n in 0..1_000 {
+            let lane = ProviderName::new(if n % 2 == 0 { "backup" } else { "mitto" });
+            let (id, from, due) = (turn.state.id, turn.state.lane.clone(), UnixMs::new(1));
+            turn.reroute(&Reroute { id, attempt: 0, from, lane: lane.clone(), due, at: UnixMs::new(n) });
+            assert_eq!((&turn.state.lane, turn.state.wait), (&lane, Wait::Until(due)));
+        }
+        assert!(turn.lines.len() < LOG_MAX + 200, "{}", turn.lines.len());
+        assert_eq!((turn.state.status, turn.state.attempt, turn.state.updated), (Status::Queued, 0, UnixMs::new(999)));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::luck::Luck;
 /// One planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Plant {
+    /// Writes intents down for which nobody holds a permit.
+    ClaimWithoutPermit,
     /// Accepts under a key without remembering the key.
     ForgottenKey,
     /// After a kill nobody takes up the attempts that were open.
@@ -35,7 +37,8 @@ pub enum Plant {
 
 impl Plant {
     /// Every bug there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::ClaimWithoutPermit,
         Self::ForgottenKey,
         Self::ForgottenOrphans,
         Self::LimitOffByOne,
@@ -51,6 +54,7 @@ impl Plant {
     /// The invariants that it breaks: one of them must be named.
     pub fn breaks(self) -> &'static [&'static str] {
         match self {
+            Self::ClaimWithoutPermit => &["an_intent_has_a_permit"],
             Self::ForgottenKey => &["idempotent_replay_is_byte_identical"],
             Self::ForgottenOrphans | Self::LostSettle => &["definite_by_its_time_to_live"],
             Self::LimitOffByOne => &["limits_exact_under_concurrency"],
@@ -73,7 +77,8 @@ impl Plant {
                 }
             }
             Self::NoIntent => admit.begin = false,
-            Self::EndlessCopies
+            Self::ClaimWithoutPermit
+            | Self::EndlessCopies
             | Self::ForgottenOrphans
             | Self::LostAccept
             | Self::LostSettle
@@ -89,7 +94,8 @@ impl Plant {
         let affected = match self {
             Self::TransactionalCopy => Some(Class::Transactional),
             Self::EndlessCopies => Some(Class::Otp),
-            Self::ForgottenKey
+            Self::ClaimWithoutPermit
+            | Self::ForgottenKey
             | Self::ForgottenOrphans
             | Self::LimitOffByOne
             | Self::LostAccept

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sms_core::store::{
     Admit, Blocked, CancelOutcome, Change, Counts, Endpoint, Entry, Filter, Idempotency, LaneWant, Leased, Notice,
     NoticeId, NoticeOutcome, NoticeWant, Page, PurgePolicy, Purged, Receipted, ReceivedReceipt, Record, Replay,
-    Retelling, Settle, Settled, Store, StoreError, Then, Verdict,
+    Reroute, Retelling, Settle, Settled, Store, StoreError, Then, Verdict, Waiting,
 };
 use sms_core::{MessageId, ProviderName, TenantId, UnixMs};
 use sms_store::MemoryStore;
@@ -38,6 +38,15 @@ impl FaultyStore {
         if broken {
             self.world.disturb();
             self.world.witness().stats.count("store.failures");
+            return Err(StoreError::Unavailable("the simulation says so".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Looking takes no time: lanes look often, and mostly nothing waits.
+    fn claims_work(&self) -> Result<(), StoreError> {
+        if self.world.scenario.broken(self.world.clock.up_ms()).any(|b| b == Broken::Claims || b == Broken::All) {
+            self.world.disturb();
             return Err(StoreError::Unavailable("the simulation says so".to_owned()));
         }
         Ok(())
@@ -130,6 +139,7 @@ impl Store for FaultyStore {
     }
 
     async fn settle(&self, batch: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
+        self.world.witness().attempts_ended(&batch);
         self.reach(Broken::Settles).await?;
         let settled = match self.world.plant {
             Some(plant) => self.plant_settles(plant, batch).await?,
@@ -150,15 +160,11 @@ impl Store for FaultyStore {
     }
 
     async fn claim(&self, wants: &[LaneWant], now: UnixMs) -> Result<Vec<Leased>, StoreError> {
-        // Looking takes no time: lanes look often, and mostly nothing waits.
         let waiting = self.inner.lanes().await?;
         if !wants.iter().any(|want| waiting.contains(&want.lane)) {
             return Ok(Vec::new());
         }
-        if self.world.scenario.broken(self.world.clock.up_ms()).any(|b| b == Broken::Claims || b == Broken::All) {
-            self.world.disturb();
-            return Err(StoreError::Unavailable("the simulation says so".to_owned()));
-        }
+        self.claims_work()?;
         let late = self.world.plant == Some(Plant::NoExpiryCheck);
         let leased = self.inner.claim(wants, if late { now.minus(LATE) } else { now }).await?;
         for leased in &leased {
@@ -168,6 +174,30 @@ impl Store for FaultyStore {
             self.come_back(Broken::Claims).await;
         }
         Ok(self.pass_on(leased))
+    }
+
+    async fn stranded(&self, want: &LaneWant, now: UnixMs) -> Result<Vec<Waiting>, StoreError> {
+        let waiting = self.inner.lanes().await?;
+        if !waiting.contains(&want.lane) {
+            return Ok(Vec::new());
+        }
+        self.claims_work()?;
+        if self.world.plant == Some(Plant::ClaimWithoutPermit) {
+            for leased in self.inner.claim(std::slice::from_ref(want), now).await? {
+                self.world.witness().claimed(&leased);
+            }
+        }
+        self.inner.stranded(want, now).await
+    }
+
+    async fn reroute(&self, batch: Vec<Reroute>) -> Result<Vec<bool>, StoreError> {
+        self.claims_work()?;
+        let moved = self.inner.reroute(batch.clone()).await?;
+        for (reroute, _) in batch.iter().zip(&moved).filter(|(_, moved)| **moved) {
+            self.world.witness().rerouted(reroute);
+        }
+        self.come_back(Broken::Claims).await;
+        Ok(moved)
     }
 
     async fn orphans(&self) -> Result<Vec<Leased>, StoreError> {

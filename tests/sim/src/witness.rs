@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sms_core::store::{Admit, Idempotency, Leased, ReceivedReceipt, Verdict};
-use sms_core::{Clock as _, MessageId, TenantId, UnixMs};
+use sms_core::{Clock as _, MessageId, ProviderName, TenantId, UnixMs};
 use sms_engine::{Code, Refusal, Submitted};
 
 use crate::Violation;
@@ -38,6 +38,8 @@ pub(crate) struct Witness {
     numbers: BTreeMap<u32, MessageId>,
     keys: BTreeMap<(TenantId, String), Kept>,
     limits: Limits,
+    /// Intents whose attempts are not over, with whom: each is to hold a permit.
+    permits: BTreeMap<(MessageId, u16), ProviderName>,
     /// Receipts that the store could not match yet.
     parked: Vec<ReceivedReceipt>,
     /// Which life of the process this is.
@@ -71,6 +73,7 @@ impl Witness {
             numbers: BTreeMap::new(),
             keys: BTreeMap::new(),
             limits: Limits::default(),
+            permits: BTreeMap::new(),
             parked: Vec::new(),
             life: 0,
             was_set_back: false,
@@ -116,6 +119,7 @@ impl Witness {
     /// A process starts.
     pub(crate) fn process_starts(&mut self) {
         self.life += 1;
+        self.permits.clear();
         let off_ms = self.clock.off_ms();
         self.was_set_back |= off_ms < self.off_ms;
         if off_ms > self.off_ms {

@@ -55,6 +55,7 @@ fn every_promise_is_kept_in_a_thousand_seeds() {
         "process.stalls",
         "process.stops",
         "receipts.parked",
+        "reroutes",
         "store.failures",
         "webhooks",
         "wire_answers.cut",

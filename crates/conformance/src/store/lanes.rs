@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sms_core::store::{Admit, CancelOutcome, Counts, LaneWant, Leased, Outcome, Then, Tried, What};
+use sms_core::store::{Admit, CancelOutcome, Counts, LaneWant, Leased, Outcome, Then, Tried, Waiting, What};
 use sms_core::{MessageId, ProviderName, Status, TenantId, UnixMs};
 
 use super::{ACME, BACKUP, CANARY, MITTO, Stand, later, number, sent};
@@ -57,6 +57,112 @@ pub async fn claims_leave_countries_without_room(stand: Stand) {
     stand.accept(stand.admit()).await;
     assert!(stand.store.claim(&[want], stand.now()).await.unwrap().is_empty());
     assert_eq!(stand.claim(MITTO, 9).await.len(), 1);
+}
+
+/// Who may have a message wait elsewhere sees what it needs for that, and nothing is written.
+pub async fn stranded_messages_are_shown_and_stay(stand: Stand) {
+    let id = stand.accept(stand.admit()).await;
+    let before = stand.record(id).await;
+    let mut shown = stand.stranded(MITTO, 9).await;
+    assert_eq!(shown.len(), 1);
+    let waiting = shown.remove(0);
+    assert_eq!((waiting.id, waiting.tenant.as_str(), waiting.attempt, waiting.lane.as_str()), (id, ACME, 0, MITTO));
+    assert_eq!((waiting.due, waiting.expires, waiting.country), (before.created, before.expires, before.country));
+    assert_eq!((waiting.route, waiting.tried), (before.details.route.clone(), Vec::new()));
+    let after = stand.record(id).await;
+    assert_eq!((after.status, after.history, after.updated), (Status::Queued, before.history, before.updated));
+    assert!(stand.stranded("other", 9).await.is_empty() && stand.stranded(MITTO, 0).await.is_empty());
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [id], "it is still there");
+    assert!(stand.stranded(MITTO, 9).await.is_empty());
+    stand.settle(id, 1, Outcome::NotSent, later(MITTO, stand.now().plus(Duration::from_secs(9)))).await;
+    assert!(stand.stranded(MITTO, 9).await.is_empty(), "it is not due");
+    stand.pass(9);
+    let tried = Tried { provider: ProviderName::new(MITTO), outcome: Outcome::NotSent, kind: None };
+    let shown = stand.stranded(MITTO, 9).await;
+    assert_eq!((shown[0].attempt, &shown[0].tried), (1, &vec![tried]));
+    stand.pass(300);
+    assert!(stand.stranded(MITTO, 9).await.is_empty(), "its time is over");
+}
+
+/// Those that stay hide none of the others, nor does a tenant or a country, and what has no room is not shown.
+pub async fn stranded_messages_are_shown_in_turn(stand: Stand) {
+    let (mut loud, mut quiet) = (Vec::new(), Vec::new());
+    for n in 0..10 {
+        let mut admit = stand.admit();
+        if n >= 8 {
+            admit.message.tenant = TenantId::new("globex");
+        }
+        let id = stand.accept(admit).await;
+        if n < 8 { loud.push(id) } else { quiet.push(id) }
+    }
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let shown: Vec<_> = stand.stranded(MITTO, 4).await.iter().map(|waiting| waiting.id).collect();
+        assert!(shown.iter().any(|id| loud.contains(id)) && shown.len() <= 4);
+        seen.extend(shown);
+    }
+    assert!(quiet.iter().all(|id| seen.contains(id)), "both tenants were shown");
+    for _ in 0..4 {
+        seen.extend(stand.stranded(MITTO, 4).await.iter().map(|waiting| waiting.id));
+    }
+    assert!(loud.iter().all(|id| seen.contains(id)), "and everybody in the end");
+    let country = stand.admit().message.to.country();
+    let none = LaneWant { room: vec![(country, 0)], ..LaneWant::new(ProviderName::new(MITTO), 9) };
+    assert!(stand.store.stranded(&none, stand.now()).await.unwrap().is_empty());
+    let one = LaneWant { room: vec![(country, 1)], others: 0, ..none };
+    assert_eq!(stand.store.stranded(&one, stand.now()).await.unwrap().len(), 1);
+}
+
+/// A message that was moved waits there and only there, without an attempt, and its history says so.
+pub async fn rerouted_messages_wait_elsewhere_without_an_intent(stand: Stand) {
+    let id = stand.accept(stand.admit()).await;
+    let waiting = stand.stranded(MITTO, 1).await.remove(0);
+    stand.pass(1);
+    assert!(stand.reroute(&waiting, BACKUP, waiting.due).await);
+    assert!(!stand.reroute(&waiting, BACKUP, waiting.due).await, "it no longer waits there");
+    let record = stand.record(id).await;
+    assert_eq!((record.status, record.provider, record.updated), (Status::Queued, None, stand.now()));
+    let history: Vec<_> = record.history.into_iter().map(|entry| entry.what).collect();
+    let (lane, until) = (ProviderName::new(BACKUP), waiting.due);
+    assert_eq!(history, [What::Accepted, What::Waiting { lane: lane.clone(), until }]);
+    assert_eq!(stand.store.lanes().await.unwrap(), std::slice::from_ref(&lane));
+    assert!(stand.store.orphans().await.unwrap().is_empty());
+    assert!(stand.claim(MITTO, 9).await.is_empty());
+    let leased = stand.claim(BACKUP, 9).await;
+    assert_eq!((claimed(&leased), leased[0].attempt, &leased[0].lane), (vec![id], 1, &lane));
+
+    // Until another time; then it can still be canceled, or expire.
+    let ids = [stand.accept(stand.admit()).await, stand.accept(stand.admit()).await];
+    for waiting in stand.stranded(MITTO, 2).await {
+        assert!(stand.reroute(&waiting, MITTO, stand.now().plus(Duration::from_secs(5))).await);
+    }
+    assert!(stand.claim(MITTO, 9).await.is_empty());
+    let canceled = stand.store.cancel(&TenantId::new(ACME), ids[0], stand.now()).await.unwrap();
+    assert!(matches!(canceled, CancelOutcome::Canceled(_)));
+    stand.pass(5);
+    assert_eq!(claimed(&stand.claim(MITTO, 9).await), [ids[1]]);
+    let late = stand.accept(stand.admit()).await;
+    let waiting = stand.stranded(MITTO, 1).await.remove(0);
+    assert!(stand.reroute(&waiting, BACKUP, waiting.expires).await);
+    stand.pass(300);
+    let swept = stand.store.sweep(stand.now(), 9).await.unwrap();
+    assert_eq!((swept.len(), swept[0].id, swept[0].to), (1, late, Status::Expired));
+}
+
+/// Whoever was claimed, settled or canceled meanwhile stays as it is.
+pub async fn reroutes_are_fenced(stand: Stand) {
+    let id = stand.accept(stand.admit()).await;
+    let waiting = stand.stranded(MITTO, 1).await.remove(0);
+    stand.claim(MITTO, 1).await;
+    assert!(!stand.reroute(&waiting, BACKUP, waiting.due).await, "an attempt is open");
+    stand.settle(id, 1, Outcome::NotSent, later(MITTO, stand.now())).await;
+    assert!(!stand.reroute(&waiting, BACKUP, waiting.due).await, "an attempt was made since");
+    assert_eq!(claimed(&stand.claim(MITTO, 1).await), [id]);
+    stand.settle(id, 2, Outcome::Refused, Then::End(Status::Failed)).await;
+    assert!(!stand.reroute(&Waiting { attempt: 2, ..waiting.clone() }, BACKUP, waiting.due).await, "it has ended");
+    let unknown = Waiting { id: MessageId::new(UnixMs::new(1), [1; 10]), ..waiting };
+    assert!(!stand.reroute(&unknown, BACKUP, unknown.due).await);
+    assert!(stand.store.lanes().await.unwrap().is_empty());
 }
 
 /// Never more than wanted, never twice, only from the lanes asked for.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::op::{Attempted, Outcome, ReceivedReceipt};
 use crate::{
-    Body, Channel, Class, DeliveryState, Encoding, Kind, MessageId, Msisdn, ProviderName, Sender, Status, TenantId,
-    UnixMs,
+    Body, Channel, Class, Country, DeliveryState, Encoding, Kind, MessageId, Msisdn, ProviderName, Sender, Status,
+    TenantId, UnixMs,
 };
 
 /// A message at the moment of its acceptance.
@@ -123,6 +123,29 @@ impl Leased {
         let held = self.tried.iter().filter(|t| matches!(t.outcome, Outcome::Accepted | Outcome::Unknown)).count();
         u8::try_from(held).unwrap_or(u8::MAX)
     }
+}
+
+/// A message that waits, as whoever may have it wait elsewhere needs to know it. No attempt of it is open.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The message.
+    pub id: MessageId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where it goes.
+    pub country: Country,
+    /// After this no attempt may start.
+    pub expires: UnixMs,
+    /// Number of its last attempt; 0: none yet.
+    pub attempt: u16,
+    /// The lane in which it waits.
+    pub lane: ProviderName,
+    /// Since when it may go, or from when on.
+    pub due: UnixMs,
+    /// Candidates and the route's knobs.
+    pub route: RouteTrace,
+    /// Its attempts, oldest first.
+    pub tried: Vec<Tried>,
 }
 
 /// One settled attempt.

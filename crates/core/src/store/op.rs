@@ -271,6 +271,23 @@ impl LaneWant {
     }
 }
 
+/// Has a waiting message wait elsewhere, or until another time.
+#[derive(Clone, Debug)]
+pub struct Reroute {
+    /// The message.
+    pub id: MessageId,
+    /// Fence: number of its last attempt.
+    pub attempt: u16,
+    /// Fence: the lane in which it waits.
+    pub from: ProviderName,
+    /// The lane in which it is to wait.
+    pub lane: ProviderName,
+    /// Not before.
+    pub due: UnixMs,
+    /// Now.
+    pub at: UnixMs,
+}
+
 /// The answer to a cancel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CancelOutcome {

@@ -155,11 +155,6 @@ impl Lane {
         }
     }
 
-    /// An operator disabled it.
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.state().is_disabled(Instant::now())
-    }
-
     /// Makes no attempts until [`Self::enable`], or for so long.
     pub(crate) fn disable(&self, period: Option<Duration>) {
         let until = period.map(|period| Instant::now() + period);

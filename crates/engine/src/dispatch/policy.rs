@@ -18,15 +18,6 @@ const ROUNDS_MAX: usize = 4;
 /// they cannot digest.
 const FAULTS_MAX: usize = 3;
 
-/// Pause of a message that was held back and has nowhere else to go; doubles each time.
-const HELD_BACK: Duration = Duration::from_secs(5);
-
-/// Longest such pause.
-const HELD_BACK_MAX: Duration = Duration::from_mins(1);
-
-/// A message that is held back looks once more so long before its time is over.
-const LAST_LOOK: Duration = Duration::from_secs(2);
-
 /// Pause before the second round; triples each round.
 const BACKOFF: Duration = Duration::from_millis(500);
 
@@ -73,8 +64,21 @@ pub(crate) fn follow(error: &SendError, facts: &Facts<'_>, gate: impl Fn(&Provid
     }
 }
 
-/// No attempt was made: the message only passed by a provider that takes nothing at present.
-pub(crate) fn was_held_back(outcome: Outcome, kind: Option<Kind>) -> bool {
+/// Where a message that waits for `current`, which takes nothing or next to nothing of it, had better wait: with a
+/// candidate of its route that nobody asked yet and that takes more.
+pub(crate) fn elsewhere(
+    candidates: &[ProviderName],
+    tried: &[Tried],
+    current: &ProviderName,
+    gate: impl Fn(&ProviderName) -> Gate,
+) -> Option<ProviderName> {
+    let is_shut = gate(current) == Gate::Shut;
+    let fresh = candidates.iter().filter(|c| *c != current && rounds(tried, c) == 0);
+    best(fresh, &gate).filter(|to| is_shut || gate(to) == Gate::Go).cloned()
+}
+
+/// Nobody took the attempt up, so none was made.
+fn was_abandoned(outcome: Outcome, kind: Option<Kind>) -> bool {
     outcome == Outcome::NotSent && kind.is_none()
 }
 
@@ -84,7 +88,7 @@ pub(crate) fn rounds(tried: &[Tried], provider: &ProviderName) -> usize {
 }
 
 fn made(tried: &[Tried]) -> impl DoubleEndedIterator<Item = &Tried> {
-    tried.iter().filter(|t| !was_held_back(t.outcome, t.kind))
+    tried.iter().filter(|t| !was_abandoned(t.outcome, t.kind))
 }
 
 /// How a failed attempt goes into the ledger.
@@ -128,13 +132,9 @@ fn second_copy(facts: &Facts<'_>, due: UnixMs, gate: impl Fn(&ProviderName) -> G
 /// The next candidate nobody asked yet; then those worth asking again, after a pause.
 fn try_next(facts: &Facts<'_>, copies: usize, gate: impl Fn(&ProviderName) -> Gate) -> Follow {
     let candidates = &facts.route.candidates;
-    let held = facts.tried.last().filter(|t| was_held_back(t.outcome, t.kind)).map(|t| &t.provider);
-    let fresh = candidates.iter().filter(|c| rounds(facts.tried, c) == 0 && Some(*c) != held);
+    let fresh = candidates.iter().filter(|c| rounds(facts.tried, c) == 0);
     if let Some(to) = best(fresh, &gate) {
         return Follow::Next { to: to.clone(), due: facts.now };
-    }
-    if held.is_some() {
-        return held_back(facts);
     }
     let again = candidates
         .iter()
@@ -157,16 +157,6 @@ fn best<'a>(
 ) -> Option<&'a ProviderName> {
     let go = candidates.clone().find(|c| gate(c) == Gate::Go);
     go.or_else(|| candidates.find(|c| gate(c) == Gate::Avoid))
-}
-
-/// Waits where it is until its provider is back, and looks now and then whether another one is.
-fn held_back(facts: &Facts<'_>) -> Follow {
-    let Some(last) = facts.tried.last() else { return Follow::End(Status::Failed) };
-    let times = facts.tried.iter().filter(|t| was_held_back(t.outcome, t.kind)).count();
-    let pause = HELD_BACK * 2_u32.saturating_pow(u32::try_from(times.saturating_sub(1)).unwrap_or(u32::MAX).min(8));
-    let pause = spread(pause.min(HELD_BACK_MAX), facts.dice);
-    let due = facts.now.plus(pause).min(facts.expires.minus(LAST_LOOK)).max(facts.now.plus(BACKOFF));
-    Follow::Next { to: last.provider.clone(), due }
 }
 
 /// Attempts that ended in a provider's fault after it had the message in hands.
@@ -371,25 +361,32 @@ mod tests {
     }
 
     #[test]
-    fn a_message_held_back_moves_to_another_provider_or_waits_longer_each_time() {
-        let held = Tried { provider: name("a"), outcome: Outcome::NotSent, kind: None };
-        let error = SendError::new(Kind::Unavailable, Fate::NotSent, "");
-        let decide = |route: &RouteTrace, past: &[Tried], gate: fn(&ProviderName) -> Gate| {
-            let (now, expires) = (UnixMs::new(0), UnixMs::new(300_000));
-            follow(&error, &Facts { class: Class::Otp, route, tried: past, now, expires, dice: 500 }, gate)
+    fn a_message_that_is_stranded_moves_to_the_first_candidate_that_takes_more_and_was_not_asked() {
+        let gates = |text: &'static str| {
+            move |p: &ProviderName| match text.chars().nth(usize::from(p.as_str().as_bytes()[0] - b'a')) {
+                Some('g') => Gate::Go,
+                Some('v') => Gate::Avoid,
+                _ => Gate::Shut,
+            }
         };
-        let only_b: fn(&ProviderName) -> Gate = |p| if p.as_str() == "b" { Gate::Go } else { Gate::Shut };
-        assert_eq!(decide(&route(&["a", "b"]), std::slice::from_ref(&held), only_b), at_once("b"));
-        let mut past = Vec::new();
-        let mut pauses = Vec::new();
-        for _ in 0..6 {
-            past.push(held.clone());
-            let Follow::Next { to, due } = decide(&route(&["a"]), &past, only_b) else { panic!("it waits") };
-            assert_eq!(to.as_str(), "a");
-            pauses.push(due.get());
+        let failed = tried("b", &refused(Kind::Unavailable));
+        let abandoned = Tried { provider: name("b"), outcome: Outcome::NotSent, kind: None };
+        for (gate, past, to) in [
+            ("sgg", None, Some("b")),
+            ("svg", None, Some("c")),
+            ("svs", None, Some("b")),
+            ("sss", None, None),
+            ("vvv", None, None),
+            ("vvg", None, Some("c")),
+            ("sgg", Some(&failed), Some("c")),
+            ("sgs", Some(&failed), None),
+            ("sgs", Some(&abandoned), Some("b")),
+        ] {
+            let past: Vec<Tried> = past.into_iter().cloned().collect();
+            let moved = elsewhere(&route(&["a", "b", "c"]).candidates, &past, &name("a"), gates(gate));
+            assert_eq!(moved, to.map(name), "{gate} {past:?}");
         }
-        assert_eq!(pauses, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
-        assert_eq!(rounds(&past, &name("a")), 0, "none of these was an attempt");
+        assert_eq!(elsewhere(&route(&["a"]).candidates, &[], &name("a"), gates("sg")), None);
     }
 
     #[test]

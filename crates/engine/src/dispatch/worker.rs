@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sms_core::store::{INTERRUPTED, LaneWant, Leased, Outcome};
+use sms_core::store::{INTERRUPTED, LaneWant, Leased, Outcome, Reroute, Waiting};
 use sms_core::{Country, Fate, Kind, ProviderName, SendError, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, Permit};
 use super::pair::Gate;
-use super::{Ended, attempted, conclude, move_on, work};
+use super::{Ended, attempted, conclude, policy, work};
 use crate::shared::{Core, Running};
 
 /// How often a lane looks for retries that became due.
@@ -22,8 +22,9 @@ const CLAIM_MAX: usize = 64;
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often messages that wait for a provider that takes nothing are offered to others.
-const MOVE_EVERY: Duration = Duration::from_secs(1);
+/// How often messages that wait for a provider that takes nothing are offered to others. Not more at once, so that few
+/// are gone when it is back.
+const MOVE_EVERY: Duration = Duration::from_millis(250);
 
 /// Serves one lane until `stop`.
 pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: CancellationToken) {
@@ -45,7 +46,7 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
             done = move_stranded(&core, &lane).await;
         }
         let began = Instant::now();
-        while !stop.is_cancelled() && done.is_ok() && !lane.is_shut() {
+        while !stop.is_cancelled() && done.is_ok() && !takes_nothing(&core.running.load(), &lane) {
             match drain(&core, &lane).await {
                 Ok(Drained::Dry) => break,
                 // A backlog that lasts is no reason to look after nothing else.
@@ -98,31 +99,61 @@ async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<Drained, StoreError
     Ok(if leased == 0 { Drained::Dry } else { Drained::Took })
 }
 
-/// Offers messages that wait where nothing goes, or next to nothing, to the other providers of their routes. They are
-/// only taken out of the store where some route has another provider that could take them.
+/// Has messages that wait where nothing goes, or next to nothing, wait for another provider of their routes, whose lane
+/// then takes them as it takes every other. No attempt begins here: there is no permit for one.
 async fn move_stranded(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreError> {
-    let (all, shut) = (lane.is_shut(), lane.stranded_countries());
-    if !all && shut.is_empty() {
+    let running = core.running.load_full();
+    let Some(want) = stranded(&running, lane) else { return Ok(()) };
+    let now = core.clock.now();
+    let shown = core.store.stranded(&want, now).await?;
+    let moves: Vec<_> =
+        shown.into_iter().filter_map(|waiting| Some((elsewhere(&running, &waiting)?, waiting))).collect();
+    if moves.is_empty() {
         return Ok(());
     }
-    let running = core.running.load_full();
-    let want = LaneWant::new(lane.name.clone(), CLAIM_MAX);
-    let want = if all {
-        LaneWant { others: if has_other(&running, &lane.name, None) { CLAIM_MAX } else { 0 }, ..want }
-    } else {
-        let movable = shut.into_iter().filter(|country| has_other(&running, &lane.name, Some(*country)));
-        LaneWant { room: movable.map(|country| (country, CLAIM_MAX)).collect(), others: 0, ..want }
+    let reroute = |(to, waiting): &(ProviderName, Waiting)| Reroute {
+        id: waiting.id,
+        attempt: waiting.attempt,
+        from: waiting.lane.clone(),
+        lane: to.clone(),
+        due: waiting.due,
+        at: now,
     };
-    if want.others == 0 && want.room.is_empty() {
-        return Ok(()); // they wait where they are
-    }
-    for leased in core.store.claim(&[want], core.clock.now()).await? {
-        core.tasks.spawn(move_on(Arc::clone(core), leased));
+    let moved = core.store.reroute(moves.iter().map(reroute).collect()).await?;
+    let running = core.running.load();
+    for ((to, waiting), _) in moves.iter().zip(moved).filter(|(_, moved)| *moved) {
+        core.telemetry.failover(&lane.name, to);
+        running.waits(to, &waiting.tenant);
     }
     Ok(())
 }
 
-/// Whether some route that uses this provider has another one that takes messages (to that country).
+/// Which messages of a lane go nowhere at present although some route has another provider that could take them.
+fn stranded(running: &Running, lane: &Lane) -> Option<LaneWant> {
+    let want = LaneWant::new(lane.name.clone(), CLAIM_MAX);
+    let want = if takes_nothing(running, lane) {
+        LaneWant { others: if has_other(running, &lane.name, None) { CLAIM_MAX } else { 0 }, ..want }
+    } else {
+        let countries = lane.stranded_countries().into_iter();
+        let movable = countries.filter(|country| has_other(running, &lane.name, Some(*country)));
+        LaneWant { room: movable.map(|country| (country, CLAIM_MAX)).collect(), others: 0, ..want }
+    };
+    (want.others > 0 || !want.room.is_empty()).then_some(want)
+}
+
+/// Where a message that is stranded had better wait.
+fn elsewhere(running: &Running, waiting: &Waiting) -> Option<ProviderName> {
+    let gate = |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(waiting.country));
+    policy::elsewhere(&waiting.route.candidates, &waiting.tried, &waiting.lane, gate)
+}
+
+/// Nothing goes there, wherever to: it is shut, or has left the configuration.
+fn takes_nothing(running: &Running, lane: &Lane) -> bool {
+    lane.is_shut() || running.provider(&lane.name).is_none()
+}
+
+/// Whether some route that uses this provider has another one that takes messages (to that country). No route tells of
+/// one that left: whoever takes anything may be another one of theirs.
 fn has_other(running: &Running, name: &ProviderName, country: Option<Country>) -> bool {
     let takes = |other: &ProviderName| {
         running.provider(other).is_some_and(|(lane, _)| match country {
@@ -130,6 +161,9 @@ fn has_other(running: &Running, name: &ProviderName, country: Option<Country>) -
             None => !lane.is_shut(),
         })
     };
+    if running.provider(name).is_none() {
+        return running.plan.providers.keys().any(takes);
+    }
     let mut choices = running.plan.rules.iter().map(|rule| &rule.choice);
     choices.any(|choice| {
         choice.providers().any(|provider| provider == name)

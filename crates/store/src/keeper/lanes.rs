@@ -1,6 +1,6 @@
-//! Waiting messages: claims, expiry, and what a crash left behind.
+//! Waiting messages: claims, moves, expiry, and what a crash left behind.
 
-use sms_core::store::{Change, LaneWant, Leased};
+use sms_core::store::{Change, LaneWant, Leased, Reroute, Waiting};
 use sms_core::{MessageId, UnixMs};
 use tracing::error;
 
@@ -21,6 +21,26 @@ impl<T: Tables> Keeper<T> {
             }
         }
         Ok(claimed)
+    }
+
+    /// Shows messages that wait in a lane; each call goes on where the last one ended.
+    pub(crate) fn stranded(&mut self, want: &LaneWant, now: UnixMs) -> Result<Vec<Waiting>, Failure> {
+        let room = Room { countries: &want.room, others: want.others };
+        let mut shown = Vec::new();
+        for id in self.queue.look(&want.lane, now, want.max, &room) {
+            let Some(state) = self.waiting(id)? else { continue };
+            let payload = self.tables.payload(&state)?;
+            match read::waiting(&self.keys, &state, &payload) {
+                Some(waiting) => shown.push(waiting),
+                None => self.give_up(state, now)?,
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Has waiting messages wait elsewhere; says of each whether it still waited as told.
+    pub(crate) fn reroute(&mut self, batch: &[Reroute]) -> Result<Vec<bool>, Failure> {
+        batch.iter().map(|reroute| self.reroute_one(reroute)).collect()
     }
 
     /// Ends waiting messages whose time to live has passed.
@@ -60,17 +80,33 @@ impl<T: Tables> Keeper<T> {
         self.lease(turn.state, now)
     }
 
-    /// `None` ends the message: its row was damaged, so nobody can send it.
+    fn reroute_one(&mut self, reroute: &Reroute) -> Result<bool, Failure> {
+        let waits = |state: &State| {
+            matches!(state.wait, Wait::Until(_)) && state.attempt == reroute.attempt && state.lane == reroute.from
+        };
+        let Some(state) = self.tables.state(reroute.id)?.filter(waits) else { return Ok(false) };
+        let mut turn = Turn::of(state);
+        turn.reroute(reroute);
+        self.finish(&turn)?;
+        Ok(true)
+    }
+
+    /// `None` ends the message.
     fn lease(&mut self, state: State, now: UnixMs) -> Result<Option<Leased>, Failure> {
         let payload = self.tables.payload(&state)?;
         let leased = read::leased(&self.keys, &state, &payload);
         if leased.is_none() {
-            error!(message.id = %state.id, "message {} cannot be sent: its row cannot be authenticated", state.id);
-            let mut turn = Turn::of(state);
-            turn.give_up(now);
-            self.finish(&turn)?;
+            self.give_up(state, now)?;
         }
         Ok(leased)
+    }
+
+    /// Its row was damaged, so nobody can send it.
+    fn give_up(&mut self, state: State, now: UnixMs) -> Result<(), Failure> {
+        error!(message.id = %state.id, "message {} cannot be sent: its row cannot be authenticated", state.id);
+        let mut turn = Turn::of(state);
+        turn.give_up(now);
+        self.finish(&turn).map(drop)
     }
 
     fn waiting(&mut self, id: MessageId) -> Result<Option<State>, Failure> {

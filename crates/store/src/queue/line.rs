@@ -17,6 +17,8 @@ pub(super) struct Line {
     ready: BTreeMap<TenantId, Turns>,
     /// Who was served last.
     last: Option<TenantId>,
+    /// Whose messages were looked at last.
+    looked: Option<TenantId>,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,7 @@ struct Waiting {
 struct Turns {
     countries: BTreeMap<Country, Ready>,
     last: Option<Country>,
+    looked: Option<Country>,
 }
 
 /// Ids with their expiry.
@@ -39,6 +42,8 @@ struct Ready {
     /// Of messages that live for minutes.
     brief: BTreeMap<MessageId, UnixMs>,
     lasting: BTreeMap<MessageId, UnixMs>,
+    /// The one that was looked at last.
+    looked: Option<(MessageId, UnixMs)>,
 }
 
 /// How many more may go, by country.
@@ -129,6 +134,26 @@ impl Line {
         picked
     }
 
+    /// Up to `max` messages that are due and not expired; they stay. Each call goes on where the last one ended, and shows
+    /// none twice: every tenant, and of it every country, gets one equal share a call.
+    pub(super) fn look(&mut self, now: UnixMs, max: usize, room: &Room<'_>) -> Vec<MessageId> {
+        self.ripen(now);
+        let mut left = Left { room, taken: BTreeMap::new() };
+        let (mut seen, share) = (Vec::new(), max.checked_div(self.ready.len()).unwrap_or_default().max(1));
+        for _ in 0..self.ready.len() {
+            let Some(tenant) = following(&self.ready, self.looked.as_ref()).cloned() else { break };
+            let share = share.min(max - seen.len());
+            if share == 0 {
+                break;
+            }
+            if let Some(turns) = self.ready.get_mut(&tenant) {
+                turns.look(now, share, &mut left, &mut seen);
+            }
+            self.looked = Some(tenant);
+        }
+        seen
+    }
+
     /// What became due joins the turns.
     fn ripen(&mut self, now: UnixMs) {
         while let Some(entry) = self.later.first_entry() {
@@ -170,6 +195,26 @@ impl Turns {
     }
 }
 
+impl Turns {
+    fn look(&mut self, now: UnixMs, max: usize, left: &mut Left<'_>, seen: &mut Vec<MessageId>) {
+        let end = seen.len() + max;
+        let share = max.checked_div(self.countries.len()).unwrap_or_default().max(1);
+        for _ in 0..self.countries.len() {
+            let Some(country) = following(&self.countries, self.looked.as_ref()).copied() else { return };
+            let share = share.min(end - seen.len()).min(left.of(country));
+            if end == seen.len() {
+                return;
+            }
+            if let Some(ready) = self.countries.get_mut(&country).filter(|_| share > 0) {
+                let found = ready.look(now, share);
+                (0..found.len()).for_each(|_| left.take(country));
+                seen.extend(found);
+            }
+            self.looked = Some(country);
+        }
+    }
+}
+
 impl Ready {
     fn is_empty(&self) -> bool {
         self.brief.is_empty() && self.lasting.is_empty()
@@ -184,6 +229,26 @@ impl Ready {
     fn pick(&mut self, now: UnixMs) -> Option<(MessageId, UnixMs)> {
         let brief = std::iter::from_fn(|| self.brief.pop_last()).find(|(_, expires)| *expires > now);
         brief.or_else(|| std::iter::from_fn(|| self.lasting.pop_first()).find(|(_, expires)| *expires > now))
+    }
+}
+
+impl Ready {
+    /// In the order in which they would go, from where it ended last to the end.
+    fn look(&mut self, now: UnixMs, max: usize) -> Vec<MessageId> {
+        let looked = self.looked;
+        let is_brief = |(id, expires): &(MessageId, UnixMs)| expires.since(id.created()) <= Class::Otp.ttl_max();
+        let (brief, lasting) = match looked {
+            None => (Bound::Unbounded, Bound::Unbounded),
+            Some(last) if is_brief(&last) => (Bound::Excluded(last.0), Bound::Unbounded),
+            Some(last) => (Bound::Included(MessageId::from_bytes([0; 16])), Bound::Excluded(last.0)),
+        };
+        let brief = self.brief.range((Bound::Unbounded, brief)).rev();
+        let found = brief.chain(self.lasting.range((lasting, Bound::Unbounded)));
+        let found = found.filter(|(_, expires)| **expires > now).take(max);
+        let found: Vec<_> = found.map(|(id, expires)| (*id, *expires)).collect();
+        // Fewer than wanted: the end was reached.
+        self.looked = if found.len() < max { None } else { found.last().copied() };
+        found.into_iter().map(|(id, _)| id).collect()
     }
 }
 

@@ -1,16 +1,22 @@
 //! Where messages stand: only forward, and only for a reason that was seen.
 
 use sms_core::store::{
-    Change, INTERRUPTED, Outcome, RECEIPT_PARKED, Receipted, ReceivedReceipt, Settle, Settled, Then,
+    Change, INTERRUPTED, Outcome, RECEIPT_PARKED, Receipted, ReceivedReceipt, Reroute, Settle, Settled, Then,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Receipt, Status, UnixMs};
 
 use super::{Said, Story, Witness};
+use crate::plan::CONCURRENCY_MAX;
 
 impl Witness {
     /// An attempt's intent was committed.
     pub(super) fn attempt_opened(&mut self, id: MessageId, attempt: u16, provider: &ProviderName) {
         self.stats.count("intents");
+        self.permits.insert((id, attempt), provider.clone());
+        let held = self.permits.values().filter(|with| *with == provider).count();
+        if held > CONCURRENCY_MAX {
+            self.blame("an_intent_has_a_permit", format!("{held} intents with {provider} are open at a time"));
+        }
         let ms = self.clock.ms();
         let Some(story) = self.stories.get_mut(&id) else {
             return self.blame("accepted_means_durable", format!("{id} gets an attempt but was never accepted"));
@@ -26,6 +32,28 @@ impl Witness {
         }
         if twice {
             self.blame("one_intent_per_wire_request", format!("{name} has two intents of attempt {attempt}"));
+        }
+    }
+
+    /// Attempts are over, and their permits free, before their outcomes are recorded.
+    pub(crate) fn attempts_ended(&mut self, batch: &[Settle]) {
+        for settle in batch {
+            self.permits.remove(&(settle.id, settle.attempt));
+        }
+    }
+
+    /// A message that waited is to wait elsewhere.
+    pub(crate) fn rerouted(&mut self, reroute: &Reroute) {
+        let Reroute { id, from, lane, .. } = reroute;
+        self.note(format_args!("reroute {} from {from} to {lane}", self.name(*id)));
+        self.stats.count("reroutes");
+        let Some(story) = self.stories.get(id) else {
+            return self.blame("accepted_means_durable", format!("{id} is moved but was never accepted"));
+        };
+        let again = from != lane && story.intents.values().any(|with| with == lane);
+        if again {
+            let what = format!("r{} is moved to {lane}, which was asked before", story.number);
+            self.blame("a_move_asks_somebody_new", what);
         }
     }
 
