@@ -4,6 +4,7 @@
 mod adapt;
 mod breaker;
 mod budget;
+mod chances;
 mod lane;
 mod pace;
 mod pair;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::shared::{Core, Running};
 use crate::waiters::Decision;
+use chances::Hopeful;
 use policy::{Facts, Follow};
 
 /// Code in the ledger of an attempt whose provider left the configuration.
@@ -72,6 +74,12 @@ async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option
             leased.attempt += 1;
             leased.lane = provider;
             permit
+        }
+        Then::Later { lane, due } if due >= leased.expires => {
+            let until = policy::begins_before(leased.copies(), leased.expires);
+            let hopeful = Hopeful { id: leased.id, tenant: leased.tenant.clone(), attempt: leased.attempt, until };
+            core.running.load().hopes(&lane, hopeful);
+            None
         }
         Then::Later { lane, due } if due <= core.clock.now() => {
             core.running.load().waits(&lane, &leased.tenant);
@@ -201,14 +209,11 @@ fn configured<'r>(running: &Running, route: &'r RouteTrace) -> Cow<'r, RouteTrac
 /// The next attempt, at once where a permit is free; one that `repeats` may have to be put off.
 fn next(core: &Core, leased: &Leased, (to, due): (ProviderName, UnixMs), repeats: bool) -> (Then, Option<Permit>) {
     let (now, running) = (core.clock.now(), core.running.load());
-    let lane = running.lanes.get(&to);
-    let put_off = lane.filter(|_| repeats).map_or(Duration::ZERO, |lane| lane.book_repetition());
-    let due = due.max(now.plus(put_off));
-    if due >= leased.expires {
-        if let Some(lane) = lane.filter(|_| repeats) {
-            lane.cancel_repetition();
-        }
-        return (Then::End(if leased.copies() > 0 { Status::Unknown } else { Status::Expired }), None);
+    let mut due = due.min(leased.expires);
+    if let Some(lane) = running.lanes.get(&to).filter(|_| repeats && due < leased.expires) {
+        let within = policy::begins_before(leased.copies(), leased.expires).since(now);
+        // Without a place in its time it waits for one to become free, or for its time to pass.
+        due = lane.book_repetition(within).map_or(leased.expires, |put_off| due.max(now.plus(put_off)));
     }
     if to != leased.lane {
         core.telemetry.failover(&leased.lane, &to);
@@ -288,6 +293,13 @@ impl Running {
     /// A configured provider with its lane.
     pub(crate) fn provider(&self, name: &ProviderName) -> Option<(&Arc<Lane>, &crate::plan::Provider)> {
         Some((self.lanes.get(name)?, self.plan.providers.get(name)?.as_ref()))
+    }
+
+    /// A message began to wait in a lane without a place in its retry budget.
+    fn hopes(&self, name: &ProviderName, hopeful: Hopeful) {
+        if let Some(lane) = self.lanes.get(name) {
+            lane.hopes(hopeful);
+        }
     }
 
     /// A message of `tenant` began to wait in a lane.

@@ -41,17 +41,33 @@ impl Budget {
         self.left = (self.left + SHARE).min(BURST);
     }
 
-    /// Books a repetition; says how long it must be put off.
-    pub(super) fn book(&mut self, now: Instant) -> Duration {
+    /// Books a repetition; says how long it must be put off. `None`, and nothing is booked: not for less than `within`.
+    pub(super) fn book(&mut self, now: Instant, within: Duration) -> Option<Duration> {
         self.advance(now);
-        self.left -= 1.0;
-        if self.left >= 0.0 {
-            return Duration::ZERO;
+        let left = self.left - 1.0;
+        if left >= 0.0 {
+            self.left = left;
+            return Some(Duration::ZERO);
         }
         let age = now.saturating_duration_since(self.began).max(Duration::from_secs(1));
         let rate = self.rate / (1.0 - (-age.as_secs_f64() / WINDOW.as_secs_f64()).exp());
         let refill = FLOOR_PER_SECOND + SHARE * rate;
-        Duration::from_secs_f64((-self.left / refill).min(PUT_OFF_MAX.as_secs_f64()))
+        let put_off = Duration::from_secs_f64((-left / refill).min(PUT_OFF_MAX.as_secs_f64()));
+        if put_off >= within {
+            return None;
+        }
+        self.left = left;
+        Some(put_off)
+    }
+
+    /// Takes a repetition that may be made at once, if there is one.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.advance(now);
+        let is_free = self.left >= 1.0;
+        if is_free {
+            self.left -= 1.0;
+        }
+        is_free
     }
 
     /// A booked repetition will not be made.
@@ -79,7 +95,7 @@ mod tests {
         let mut budget = Budget::new();
         budget.offered(Instant::now());
         for _ in 0..4 {
-            assert_eq!(budget.book(Instant::now()), Duration::ZERO);
+            assert_eq!(budget.book(Instant::now(), PUT_OFF_MAX), Some(Duration::ZERO));
         }
     }
 
@@ -92,7 +108,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(10)).await;
             budget.offered(Instant::now());
             for _ in 0..2 {
-                due.push(Instant::now() + budget.book(Instant::now()));
+                due.push(Instant::now() + budget.book(Instant::now(), PUT_OFF_MAX).unwrap());
             }
         }
         let end = Instant::now();
@@ -105,21 +121,35 @@ mod tests {
     async fn what_was_booked_ahead_is_available_again_when_it_is_not_made() {
         let mut budget = Budget::new();
         for _ in 0..10 {
-            budget.book(Instant::now());
+            budget.book(Instant::now(), PUT_OFF_MAX);
         }
-        let put_off = budget.book(Instant::now());
-        assert!(put_off > Duration::ZERO);
+        let put_off = budget.book(Instant::now(), PUT_OFF_MAX);
+        assert!(put_off.unwrap() > Duration::ZERO);
         budget.cancel();
-        assert_eq!(budget.book(Instant::now()), put_off);
+        assert_eq!(budget.book(Instant::now(), PUT_OFF_MAX), put_off);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_would_come_too_late_is_not_booked_and_takes_a_place_that_becomes_free() {
+        let (mut budget, now) = (Budget::new(), Instant::now());
+        while budget.take(now) {}
+        let put_off = budget.book(now, Duration::from_secs(2)).unwrap();
+        for _ in 0..100 {
+            assert_eq!(budget.book(now, put_off), None);
+        }
+        assert!(!budget.take(now));
+        (0..10).for_each(|_| budget.offered(now));
+        assert!(budget.take(now), "nothing but one was booked");
+        assert!(!budget.take(now));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_provider_earns_its_burst_back() {
         let mut budget = Budget::new();
         for _ in 0..40 {
-            budget.book(Instant::now());
+            budget.book(Instant::now(), PUT_OFF_MAX);
         }
         tokio::time::advance(Duration::from_mins(1)).await;
-        assert_eq!(budget.book(Instant::now()), Duration::ZERO);
+        assert_eq!(budget.book(Instant::now(), PUT_OFF_MAX), Some(Duration::ZERO));
     }
 }

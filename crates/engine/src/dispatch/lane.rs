@@ -8,11 +8,12 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sms_core::{Country, Fate, Kind, ProviderName, SendError, Submission, TenantId};
+use sms_core::{Country, Fate, Kind, ProviderName, SendError, Submission, TenantId, UnixMs};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::breaker::Health;
+use super::chances::Hopeful;
 use super::pair::Gate;
 use crate::measure::Measured;
 use crate::status::ProviderStatus;
@@ -135,9 +136,20 @@ impl Lane {
         self.state().waiting.clear();
     }
 
-    /// How long a repetition must be put off so that repetitions stay few; it counts from now on.
-    pub(crate) fn book_repetition(&self) -> Duration {
-        self.state().budget.book(Instant::now())
+    /// How long a repetition must be put off so that repetitions stay few; it counts from now on. `None`: not for less
+    /// than `within`.
+    pub(crate) fn book_repetition(&self, within: Duration) -> Option<Duration> {
+        self.state().budget.book(Instant::now(), within)
+    }
+
+    /// A message waits for which no repetition could be booked.
+    pub(crate) fn hopes(&self, hopeful: Hopeful) {
+        self.state().chances.add(hopeful);
+    }
+
+    /// Messages for which repetitions became free; these count from now on.
+    pub(crate) fn chances(&self, now: UnixMs) -> Vec<Hopeful> {
+        self.state().chances(now, Instant::now())
     }
 
     /// A booked repetition will not be made.

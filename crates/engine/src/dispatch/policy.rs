@@ -145,9 +145,21 @@ fn try_next(facts: &Facts<'_>, copies: usize, gate: impl Fn(&ProviderName) -> Ga
     match again {
         Some(to) if due < facts.expires => Follow::Next { to: to.clone(), due },
         Some(_) | None if copies > 0 => Follow::End(Status::Unknown),
-        Some(_) => Follow::End(Status::Expired),
+        Some(to) => Follow::Next { to: to.clone(), due: last_chance(facts) },
         None => Follow::End(Status::Failed),
     }
+}
+
+/// A shorter pause where the usual one is too long for what is left; where too little is, the message only waits for its
+/// time to pass.
+fn last_chance(facts: &Facts<'_>) -> UnixMs {
+    let half = facts.expires.since(facts.now) / 2;
+    if half >= BACKOFF { facts.now.plus(half) } else { facts.expires }
+}
+
+/// When its next attempt must have begun at the latest.
+pub(crate) fn begins_before(copies: u8, expires: UnixMs) -> UnixMs {
+    if copies > 0 { expires.minus(COPY_TTL_MIN) } else { expires }
 }
 
 /// The first that may be used, rather one that is not to be avoided.
@@ -390,17 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_that_would_come_too_late_is_not_made() {
+    fn a_retry_that_would_come_too_late_comes_sooner_or_waits_for_the_end() {
         let (route, error) = (route(&["a"]), SendError::new(Kind::Unavailable, Fate::NotSent, ""));
-        let past = [tried("a", &error)];
-        let facts = Facts {
-            class: Class::Otp,
-            route: &route,
-            tried: &past,
-            now: UnixMs::new(0),
-            expires: UnixMs::new(300),
-            dice: 0,
-        };
-        assert_eq!(follow(&error, &facts, |_| Gate::Go), Follow::End(Status::Expired));
+        let past: Vec<_> = (0..3).map(|_| tried("a", &error)).collect();
+        for (left, due) in [(9_000, 3_600), (3_000, 1_500), (1_000, 500), (999, 999), (1, 1)] {
+            let (now, expires) = (UnixMs::new(0), UnixMs::new(left));
+            let facts = Facts { class: Class::Otp, route: &route, tried: &past, now, expires, dice: 0 };
+            let follow = follow(&error, &facts, |_| Gate::Go);
+            assert_eq!(follow, Follow::Next { to: name("a"), due: UnixMs::new(due) }, "{left} ms left");
+        }
+    }
+
+    #[test]
+    fn a_copy_must_begin_while_its_code_is_worth_it() {
+        let expires = UnixMs::new(300_000);
+        assert_eq!((begins_before(0, expires), begins_before(1, expires)), (expires, UnixMs::new(270_000)));
     }
 }

@@ -8,6 +8,7 @@ use sms_core::{Country, Fate, Kind, ProviderName, SendError, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::chances::Hopeful;
 use super::lane::{Lane, Permit};
 use super::pair::Gate;
 use super::{Ended, attempted, conclude, policy, work};
@@ -44,6 +45,9 @@ pub(crate) async fn run_lane(core: Arc<Core>, lane: Arc<Lane>, stop: Cancellatio
         if moved.elapsed() >= MOVE_EVERY {
             moved = Instant::now();
             done = move_stranded(&core, &lane).await;
+        }
+        if done.is_ok() && !takes_nothing(&core.running.load(), &lane) {
+            done = give_chances(&core, &lane).await;
         }
         let began = Instant::now();
         while !stop.is_cancelled() && done.is_ok() && !takes_nothing(&core.running.load(), &lane) {
@@ -126,6 +130,36 @@ async fn move_stranded(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreEr
         running.waits(to, &waiting.tenant);
     }
     Ok(())
+}
+
+/// Repetitions that had no place in the retry budget, and for which it has room now, are due.
+async fn give_chances(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    let now = core.clock.now();
+    let given = lane.chances(now);
+    if given.is_empty() {
+        return Ok(());
+    }
+    let reroute = |hopeful: &Hopeful| Reroute {
+        id: hopeful.id,
+        attempt: hopeful.attempt,
+        from: lane.name.clone(),
+        lane: lane.name.clone(),
+        due: now,
+        at: now,
+    };
+    let rerouted = core.store.reroute(given.iter().map(reroute).collect()).await;
+    let taken = rerouted.as_ref().map_or(&[][..], Vec::as_slice);
+    for (hopeful, taken) in given.into_iter().zip(taken.iter().map(Some).chain(std::iter::repeat(None))) {
+        match taken {
+            Some(true) => lane.waits(&hopeful.tenant),
+            Some(false) => lane.cancel_repetition(), // it came to an end meanwhile
+            None => {
+                lane.cancel_repetition();
+                lane.hopes(hopeful);
+            }
+        }
+    }
+    rerouted.map(drop)
 }
 
 /// Which messages of a lane go nowhere at present although some route has another provider that could take them.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sms_core::store::CancelOutcome;
-use sms_core::{Kind, Status};
+use sms_core::{Kind, MessageId, Status};
 use sms_engine::{Code, SendRequest};
 use tokio::time::Instant;
 
@@ -48,6 +48,58 @@ async fn expired_is_never_sent() {
         assert_eq!(record.status == Status::Sent, seen.iter().any(|s| s.id == id));
     }
     assert!(expired >= 3);
+}
+
+/// A provider that throttles opens no breaker: two hundred messages want to be repeated, and the budget is for few.
+async fn throttled() -> (Bench, Vec<MessageId>) {
+    let bench = Bench::start(Setup { candidates: vec!["a"], ..Setup::default() }).await;
+    bench.a.always(Some(refuse(Kind::Throttled)));
+    let mut ids = Vec::new();
+    for n in 0..200 {
+        let request = SendRequest { ttl_s: Some(20), ..to(&format!("+4179123{n:04}")) };
+        ids.push(bench.submit(request).await.unwrap().id);
+    }
+    (bench, ids)
+}
+
+async fn count(bench: &Bench, ids: &[MessageId], status: Status) -> usize {
+    let mut count = 0;
+    for id in ids {
+        count += usize::from(bench.record(*id).await.status == status);
+    }
+    count
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_place_in_the_retry_budget_expires_when_its_time_is_over_and_not_before() {
+    let (bench, ids) = throttled().await;
+    tokio::time::sleep(Duration::from_millis(19_500)).await;
+    assert_eq!(count(&bench, &ids, Status::Expired).await, 0);
+    assert!(count(&bench, &ids, Status::Sending).await > 150);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(count(&bench, &ids, Status::Expired).await > 150);
+    for id in ids {
+        let record = bench.record(id).await;
+        assert!(record.status != Status::Expired || record.updated >= record.expires, "{record:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_in_the_retry_budget_that_becomes_free_is_used_before_the_time_is_over() {
+    let (bench, ids) = throttled().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bench.a.always(None);
+    let began = bench.a.count();
+    // What is offered earns repetitions.
+    for n in 0..1_000 {
+        bench.submit(to(&format!("+4178{n:07}"))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let sent = count(&bench, &ids, Status::Sent).await;
+    assert!(sent >= 190, "{sent} of 200");
+    let repetitions = bench.a.count() - began - 1_000;
+    assert!(repetitions <= 230, "{repetitions} repetitions for a thousand messages and twenty seconds");
 }
 
 #[tokio::test(start_paused = true)]

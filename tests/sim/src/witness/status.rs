@@ -110,11 +110,7 @@ impl Witness {
         let (name, known) = (format!("r{}", story.number), story.status);
         let undelivered = story.was_said(&[DeliveryState::Delivered]) && to != Status::Delivered;
         let reason = from == to || has_reason(story, to, now >= story.expires);
-        let early = to == Status::Expired && now < story.expires && !story.was_said(&[DeliveryState::Expired]);
         story.stands(to, ms);
-        if early {
-            self.stats.count("early.expired_before_time");
-        }
         if from != to {
             self.note(format_args!("status {name} {}", to.as_str()));
         }
@@ -215,10 +211,7 @@ fn has_reason(story: &Story, to: Status, is_late: bool) -> bool {
         Status::Blocked | Status::Queued => false,
         Status::Canceled => story.cancel_asked && story.requests.is_empty(),
         Status::Delivered => story.was_said(&[Delivered]),
-        // Early where its next attempt would not have been in time.
-        Status::Expired => {
-            story.was_said(&[Expired]) || ((is_late || !story.recorded.is_empty()) && !story.holds_recorded())
-        }
+        Status::Expired => story.was_said(&[Expired]) || (is_late && !story.holds_recorded()),
         Status::Failed => !story.holds_recorded(),
         Status::Rejected => story.refused_for_its_recipient() && !story.holds_recorded(),
         Status::Sending => true,

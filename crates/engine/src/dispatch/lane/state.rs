@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sms_core::{Country, ProviderName, TenantId};
+use sms_core::{Country, ProviderName, TenantId, UnixMs};
 use tokio::time::Instant;
 
 use crate::dispatch::breaker::{Breaker, Circuit, Health};
 use crate::dispatch::budget::Budget;
+use crate::dispatch::chances::{Chances, Hopeful};
 use crate::dispatch::pace::Pace;
 use crate::dispatch::pair::{Gate, Pair};
 use crate::measure::Measured;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) concurrency: usize,
     pub(super) pace: Pace,
     pub(super) budget: Budget,
+    /// Messages that wait for a repetition without a place in the budget.
+    pub(super) chances: Chances,
     pub(super) disabled: Disabled,
     /// Tenants with messages that wait, as far as this process saw them begin to.
     pub(super) waiting: BTreeSet<TenantId>,
@@ -51,6 +54,7 @@ impl State {
             concurrency,
             pace: Pace::new(interval),
             budget: Budget::new(),
+            chances: Chances::default(),
             disabled: Disabled::No,
             waiting: BTreeSet::new(),
             whole: Breaker::default(),
@@ -136,6 +140,17 @@ impl State {
         if !self.waiting.contains(tenant) {
             self.waiting.insert(tenant.clone());
         }
+    }
+
+    pub(super) fn chances(&mut self, wall: UnixMs, now: Instant) -> Vec<Hopeful> {
+        let mut given = Vec::new();
+        while !self.chances.is_empty() && self.budget.take(now) {
+            match self.chances.next(wall) {
+                Some(hopeful) => given.push(hopeful),
+                None => self.budget.cancel(),
+            }
+        }
+        given
     }
 
     pub(super) fn room(&self, max: usize, now: Instant) -> Vec<(Country, usize)> {
