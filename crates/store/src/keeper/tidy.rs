@@ -18,7 +18,7 @@ impl<T: Tables> Keeper<T> {
 
     /// Forgets limit keys that can refuse nothing any more. Needs no transaction.
     pub(crate) fn tidy(&mut self, now: UnixMs) {
-        self.book.sweep(now, TIDY_BUDGET);
+        self.book.sweep(now);
     }
 
     pub(super) fn unpark_stale(&mut self, now: UnixMs, budget: usize) -> Result<u64, Failure> {
@@ -30,6 +30,3 @@ impl<T: Tables> Keeper<T> {
         Ok(stale.len() as u64)
     }
 }
-
-/// Limit keys looked at after a commit: more than one commit can add on average.
-const TIDY_BUDGET: usize = 2_048;

@@ -1,20 +1,23 @@
 //! The order in which one lane's waiting messages go: tenants take turns, and within a tenant its countries; the
 //! youngest first where messages live for minutes (a code is worth most while its owner waits), else the oldest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use sms_core::{Class, Country, MessageId, TenantId, UnixMs};
 
 use super::Job;
+use super::run::Run;
 
 /// Waiting messages of one lane.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Not due yet, by due time.
-    later: BTreeMap<(UnixMs, MessageId), Waiting>,
     /// Due, by tenant.
     ready: BTreeMap<TenantId, Turns>,
+    /// Not due yet, by due time.
+    later: BTreeMap<(UnixMs, MessageId), Later>,
+    /// By expiry: those that are not due yet, and those that had expired when their turn came.
+    aside: BTreeSet<(UnixMs, MessageId)>,
     /// Who was served last.
     last: Option<TenantId>,
     /// Whose messages were looked at last.
@@ -22,7 +25,7 @@ pub(super) struct Line {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Later {
     tenant: TenantId,
     country: Country,
     expires: UnixMs,
@@ -36,14 +39,34 @@ struct Turns {
     looked: Option<Country>,
 }
 
-/// Ids with their expiry.
 #[derive(Debug, Default)]
 struct Ready {
-    /// Of messages that live for minutes.
-    brief: BTreeMap<MessageId, UnixMs>,
-    lasting: BTreeMap<MessageId, UnixMs>,
-    /// The one that was looked at last.
-    looked: Option<(MessageId, UnixMs)>,
+    /// Messages that live for minutes.
+    brief: Run,
+    lasting: Run,
+    looked: Looked,
+}
+
+/// Where a look at messages ended.
+#[derive(Clone, Copy, Debug, Default)]
+enum Looked {
+    Brief(MessageId),
+    #[default]
+    End,
+    Lasting(MessageId),
+}
+
+/// Where in its lane a message was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It had expired when its turn came.
+    Aside,
+    /// It was not due yet.
+    Later,
+    /// Nowhere: its turn came.
+    Picked,
+    /// Among those that are due.
+    Ready,
 }
 
 /// How many more may go, by country.
@@ -65,7 +88,7 @@ pub(super) struct Picked {
 
 impl Line {
     pub(super) fn is_empty(&self) -> bool {
-        self.later.is_empty() && self.ready.is_empty()
+        self.ready.is_empty() && self.aside.is_empty() // what comes later is there as well
     }
 
     /// The earliest due time; what is due already is due at the beginning of time.
@@ -77,32 +100,59 @@ impl Line {
         }
     }
 
-    pub(super) fn add(&mut self, job: &Job) {
-        // A first attempt is due from the beginning and needs no second place to wait in. Not so one that is due before
-        // its message was made: the wall clock was set back, and its pause is still to be kept.
-        if job.due == job.id.created() {
-            self.make_ready(job.id, &job.tenant, job.country, job.expires);
-        } else {
-            let waiting = Waiting { tenant: job.tenant.clone(), country: job.country, expires: job.expires };
-            self.later.insert((job.due, job.id), waiting);
+    /// Nobody's time is over before; whose it is may have left.
+    pub(super) fn soonest(&self) -> Option<UnixMs> {
+        let ready = self.ready.values().flat_map(|turns| turns.countries.values());
+        let ready = ready.flat_map(|ready| [ready.brief.soonest(), ready.lasting.soonest()]).flatten();
+        self.aside.first().map(|(expires, _)| *expires).into_iter().chain(ready).min()
+    }
+
+    /// Adds ids of those whose time is over until `found` has `max`. They stay.
+    pub(super) fn expired(&mut self, now: UnixMs, max: usize, found: &mut Vec<MessageId>) {
+        let aside = self.aside.iter().take_while(|(expires, _)| *expires <= now).map(|(_, id)| *id);
+        found.extend(aside.take(max.saturating_sub(found.len())));
+        for ready in self.ready.values_mut().flat_map(|turns| turns.countries.values_mut()) {
+            ready.brief.expired(now, max, found);
+            ready.lasting.expired(now, max, found);
         }
     }
 
-    /// Says whether it was still here.
-    pub(super) fn remove(&mut self, job: &Job) -> bool {
-        if self.later.remove(&(job.due, job.id)).is_some() {
-            return true;
+    pub(super) fn add(&mut self, job: &Job) {
+        // A first attempt is due from the beginning and needs no second place to wait in. Not so one that is due before
+        // its message was made: the wall clock was set back, and its pause is still to be kept.
+        let place = if job.due == job.id.created() { Place::Ready } else { Place::Later };
+        self.put(job, place);
+    }
+
+    pub(super) fn put(&mut self, job: &Job, place: Place) {
+        match place {
+            Place::Picked => {}
+            Place::Ready => self.make_ready(job.id, &job.tenant, job.country, job.expires),
+            Place::Aside => drop(self.aside.insert((job.expires, job.id))),
+            Place::Later => {
+                let later = Later { tenant: job.tenant.clone(), country: job.country, expires: job.expires };
+                self.later.insert((job.due, job.id), later);
+                self.aside.insert((job.expires, job.id));
+            }
         }
-        let Some(turns) = self.ready.get_mut(&job.tenant) else { return false };
-        let Some(ready) = turns.countries.get_mut(&job.country) else { return false };
-        let removed = ready.of(job.id, job.expires).remove(&job.id).is_some();
+    }
+
+    /// Says where it was.
+    pub(super) fn remove(&mut self, job: &Job) -> Place {
+        let is_later = self.later.remove(&(job.due, job.id)).is_some();
+        if self.aside.remove(&(job.expires, job.id)) {
+            return if is_later { Place::Later } else { Place::Aside };
+        }
+        let Some(turns) = self.ready.get_mut(&job.tenant) else { return Place::Picked };
+        let Some(ready) = turns.countries.get_mut(&job.country) else { return Place::Picked };
+        let removed = ready.of(job.id, job.expires).remove(job.id);
         if ready.is_empty() {
             turns.countries.remove(&job.country);
         }
         if turns.countries.is_empty() {
             self.ready.remove(&job.tenant);
         }
-        removed
+        if removed { Place::Ready } else { Place::Picked }
     }
 
     /// A message that was picked waits again.
@@ -119,7 +169,7 @@ impl Line {
         while picked.len() < max && misses < self.ready.len() {
             let Some(tenant) = following(&self.ready, self.last.as_ref()).cloned() else { break };
             let Some(turns) = self.ready.get_mut(&tenant) else { break };
-            let found = turns.pick(now, &mut left);
+            let found = turns.pick(now, &mut left, &mut self.aside);
             if turns.countries.is_empty() {
                 self.ready.remove(&tenant);
             } else if found.is_none() {
@@ -154,13 +204,21 @@ impl Line {
         seen
     }
 
+    /// What those that are due take in memory.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let ready = self.ready.values().flat_map(|turns| turns.countries.values());
+        ready.map(|ready| size_of::<Ready>() + ready.brief.bytes() + ready.lasting.bytes()).sum()
+    }
+
     /// What became due joins the turns.
     fn ripen(&mut self, now: UnixMs) {
         while let Some(entry) = self.later.first_entry() {
             if entry.key().0 > now {
                 break;
             }
-            let ((_, id), Waiting { tenant, country, expires }) = entry.remove_entry();
+            let ((_, id), Later { tenant, country, expires }) = entry.remove_entry();
+            self.aside.remove(&(expires, id));
             self.make_ready(id, &tenant, country, expires);
         }
     }
@@ -175,14 +233,14 @@ impl Line {
 }
 
 impl Turns {
-    fn pick(&mut self, now: UnixMs, left: &mut Left<'_>) -> Option<(Country, MessageId, UnixMs)> {
+    fn pick(&mut self, now: UnixMs, left: &mut Left<'_>, late: &mut Late) -> Option<(Country, MessageId, UnixMs)> {
         for _ in 0..self.countries.len() {
             let country = *following(&self.countries, self.last.as_ref())?;
             self.last = Some(country);
             if left.of(country) == 0 {
                 continue;
             }
-            let found = self.countries.get_mut(&country).and_then(|ready| ready.pick(now));
+            let found = self.countries.get_mut(&country).and_then(|ready| ready.pick(now, late));
             if self.countries.get(&country).is_some_and(Ready::is_empty) {
                 self.countries.remove(&country);
             }
@@ -221,36 +279,42 @@ impl Ready {
     }
 
     /// The class is sealed in the details: how long a message lives stands for it.
-    fn of(&mut self, id: MessageId, expires: UnixMs) -> &mut BTreeMap<MessageId, UnixMs> {
+    fn of(&mut self, id: MessageId, expires: UnixMs) -> &mut Run {
         if expires.since(id.created()) <= Class::Otp.ttl_max() { &mut self.brief } else { &mut self.lasting }
     }
 
     /// Codes go before what can wait for hours.
-    fn pick(&mut self, now: UnixMs) -> Option<(MessageId, UnixMs)> {
-        let brief = std::iter::from_fn(|| self.brief.pop_last()).find(|(_, expires)| *expires > now);
-        brief.or_else(|| std::iter::from_fn(|| self.lasting.pop_first()).find(|(_, expires)| *expires > now))
+    fn pick(&mut self, now: UnixMs, late: &mut Late) -> Option<(MessageId, UnixMs)> {
+        let in_order = std::iter::from_fn(|| self.brief.pop_last().or_else(|| self.lasting.pop_first()));
+        for (id, expires) in in_order {
+            if expires > now {
+                return Some((id, expires));
+            }
+            late.insert((expires, id));
+        }
+        None
+    }
+
+    /// In the order in which they would go, from where the last look ended to the end.
+    fn look(&mut self, now: UnixMs, max: usize) -> Vec<MessageId> {
+        let (brief, lasting) = match self.looked {
+            Looked::End => (Some(None), None),
+            Looked::Brief(id) => (Some(Some(id)), None),
+            Looked::Lasting(id) => (None, Some(id)),
+        };
+        let brief = brief.into_iter().flat_map(|before| self.brief.before(before));
+        let brief = brief.map(|(id, expires)| (Looked::Brief(id), id, expires));
+        let lasting = self.lasting.after(lasting).map(|(id, expires)| (Looked::Lasting(id), id, expires));
+        let seen: Vec<_> = brief.chain(lasting).filter(|(_, _, expires)| *expires > now).take(max).collect();
+        // Fewer than wanted: the end was reached.
+        let last = seen.last().filter(|_| seen.len() == max).map(|(looked, ..)| *looked);
+        self.looked = last.unwrap_or_default();
+        seen.into_iter().map(|(_, id, _)| id).collect()
     }
 }
 
-impl Ready {
-    /// In the order in which they would go, from where it ended last to the end.
-    fn look(&mut self, now: UnixMs, max: usize) -> Vec<MessageId> {
-        let looked = self.looked;
-        let is_brief = |(id, expires): &(MessageId, UnixMs)| expires.since(id.created()) <= Class::Otp.ttl_max();
-        let (brief, lasting) = match looked {
-            None => (Bound::Unbounded, Bound::Unbounded),
-            Some(last) if is_brief(&last) => (Bound::Excluded(last.0), Bound::Unbounded),
-            Some(last) => (Bound::Included(MessageId::from_bytes([0; 16])), Bound::Excluded(last.0)),
-        };
-        let brief = self.brief.range((Bound::Unbounded, brief)).rev();
-        let found = brief.chain(self.lasting.range((lasting, Bound::Unbounded)));
-        let found = found.filter(|(_, expires)| **expires > now).take(max);
-        let found: Vec<_> = found.map(|(id, expires)| (*id, *expires)).collect();
-        // Fewer than wanted: the end was reached.
-        self.looked = if found.len() < max { None } else { found.last().copied() };
-        found.into_iter().map(|(id, _)| id).collect()
-    }
-}
+/// Where those go that had expired when their turn came.
+type Late = BTreeSet<(UnixMs, MessageId)>;
 
 /// What is left of the room.
 struct Left<'a> {
@@ -371,7 +435,7 @@ mod tests {
         let life = Duration::from_millis(10);
         let mut line = line(&[job(1, "acme", "CH", life), otp(2, "acme"), job(995, "acme", "CH", life)]);
         assert_eq!(picked(&mut line, 9, &ANY), [995, 2]);
-        assert!(line.is_empty());
+        assert_eq!((line.next_due(), line.is_empty()), (None, false), "a sweep ends the one that is over");
     }
 
     #[test]
@@ -386,10 +450,11 @@ mod tests {
         let jobs = [otp(1, "acme"), Job { due: UnixMs::new(9_000), ..otp(2, "acme") }];
         let mut line = line(&jobs);
         let taken = line.pick(UnixMs::new(1_000), 1, &ANY);
-        assert!(!line.remove(&jobs[0]), "it was picked");
+        assert_eq!(line.remove(&jobs[0]), Place::Picked);
         for picked in &taken {
             line.put_back(picked);
         }
-        assert!(jobs.iter().all(|job| line.remove(job)) && line.is_empty());
+        assert_eq!(jobs.each_ref().map(|job| line.remove(job)), [Place::Ready, Place::Later]);
+        assert!(line.is_empty());
     }
 }

@@ -160,8 +160,8 @@ fn restore(keeper: &mut Keeper<SqliteTables>, now: UnixMs) -> rusqlite::Result<(
         if state.wait == Wait::Open {
             keeper.orphans.push((state.id, state.attempt));
         }
+        keeper.queue.commit(); // each by itself: all of them to take back would be more than all of them
     }
-    keeper.queue.commit();
 
     let sql =
         "SELECT row, provider, message, upstream_id, state, code, their_time, at, part, parts FROM parked ORDER BY row";
