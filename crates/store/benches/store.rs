@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sms_core::store::{
-    Admit, Attempted, Charge, Charging, Details, Idempotency, NewMessage, Outcome, Receipted, ReceivedReceipt,
-    RouteTrace, Settle, Settled, Then, Verdict,
+    Admit, Attempted, Charge, Charging, Details, Idempotency, LaneWant, NewMessage, Outcome, Receipted,
+    ReceivedReceipt, RouteTrace, Settle, Settled, Then, Verdict,
 };
 use sms_core::{
     Body, Channel, Class, Clock, Country, DeliveryState, Encoding, LimitId, MessageId, Msisdn, ProviderName, Receipt,
@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 const MESSAGES: u64 = 60_000;
 const CONCURRENT: u64 = 64;
+const BACKLOG: usize = 102_400;
+const BATCH: usize = 256;
 
 fn main() {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
@@ -30,6 +32,7 @@ fn main() {
         full_speed("no key, receipt", folder.as_deref(), Load { keyed: false, receipts: true }).await;
         full_speed("no key, no receipt", folder.as_deref(), Load { keyed: false, receipts: false }).await;
         full_speed("key, receipt", folder.as_deref(), Load { keyed: true, receipts: true }).await;
+        backlog(folder.as_deref()).await;
         paced(folder.as_deref(), 1_000).await;
     });
 }
@@ -65,6 +68,33 @@ async fn full_speed(name: &str, folder: Option<&str>, load: Load) {
     let count = f64::from(u32::try_from(MESSAGES).unwrap());
     let bytes = bench.close().await / MESSAGES;
     println!("{name}: {:.0} msg/s, {:.4} CPU s/1000, {bytes} B/message", count / took, cpu / count * 1000.0);
+}
+
+/// Messages that wait and are claimed once all are there.
+async fn backlog(folder: Option<&str>) {
+    let bench = Bench::new(folder);
+    let (cpu, started) = (cpu_seconds(), Instant::now());
+    for first in (0..BACKLOG).step_by(BATCH) {
+        let admit = |n: usize| Admit { begin: false, ..bench.admit(n as u64, false) };
+        let verdicts = bench.store.admit((first..first + BATCH).map(admit).collect()).await.unwrap();
+        assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Leased { .. })));
+    }
+    let (admitted, cpu_admitted) = (started.elapsed(), cpu_seconds() - cpu);
+    let (cpu, started, mut claimed) = (cpu_seconds(), Instant::now(), 0);
+    while claimed < BACKLOG {
+        let want = LaneWant::new(ProviderName::new("mitto"), 64);
+        claimed += bench.store.claim(&[want], bench.clock.now()).await.unwrap().len();
+    }
+    let (took, cpu_claimed) = (started.elapsed(), cpu_seconds() - cpu);
+    let per = |secs: f64| secs * 1e6 / f64::from(u32::try_from(BACKLOG).unwrap());
+    println!(
+        "backlog of {BACKLOG}: admitted in {:.1} us each ({:.1} CPU), claimed in {:.1} us each ({:.1} CPU)",
+        per(admitted.as_secs_f64()),
+        per(cpu_admitted),
+        per(took.as_secs_f64()),
+        per(cpu_claimed)
+    );
+    bench.close().await;
 }
 
 async fn paced(folder: Option<&str>, per_second: u64) {

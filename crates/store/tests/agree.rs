@@ -10,8 +10,8 @@ use sms_conformance::store::{
     ACME, BACKUP, MITTO, ManualClock, Stand, again, charge, idempotency, later, number, sent,
 };
 use sms_core::store::{
-    Admit, Attempted, Blocked, Charging, Entry, Filter, LaneWant, Leased, NoticeOutcome, NoticeWant, Outcome,
-    PurgePolicy, ReceivedReceipt, Settle, Then, What,
+    Admit, Attempted, Blocked, Change, Charging, Entry, Filter, LaneWant, Leased, NoticeOutcome, NoticeWant, Outcome,
+    PurgePolicy, ReceivedReceipt, Reroute, Settle, Then, Waiting, What,
 };
 use sms_core::{DeliveryState, MessageId, ProviderName, Receipt, Status, Store, TenantId};
 use sms_store::{MemoryStore, SqliteStore, StoreKey};
@@ -39,6 +39,11 @@ enum Op {
     Claim {
         lane: bool,
         max: usize,
+    },
+    Move {
+        lane: bool,
+        to: bool,
+        ms: u64,
     },
     Note {
         which: usize,
@@ -90,6 +95,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0_u16..3).prop_map(|to| Op::Block { to }),
         1 => (0_usize..12, any_bool()).prop_map(|(which, tenant)| Op::Cancel { which, tenant }),
         3 => (any_bool(), 0_usize..3).prop_map(|(lane, max)| Op::Claim { lane, max }),
+        1 => (any_bool(), any_bool(), 0_u64..3).prop_map(|(lane, to, s)| Op::Move { lane, to, ms: s * 7_000 }),
         1 => (0_usize..12).prop_map(|which| Op::Note { which }),
         1 => (1_usize..4, any_bool()).prop_map(|(max, retry)| Op::Notices { max, retry }),
         3 => prop_oneof![0_u64..50, 1_000_u64..40_000, 3_500_000_u64..4_000_000].prop_map(|ms| Op::Pass { ms }),
@@ -150,14 +156,11 @@ impl Pair {
             Op::Claim { lane, max } => {
                 // Whose turn it is begins anew with a start, so all are taken and the order is left out.
                 let wants = [LaneWant::new(provider(*lane), if *max == 0 { 0 } else { 1_000 })];
-                let told = |claimed: Vec<Leased>| {
-                    let mut told: Vec<String> = claimed.iter().map(|leased| format!("{leased:?}")).collect();
-                    told.sort();
-                    told
-                };
+                let told = |claimed: Vec<Leased>| sorted(&claimed);
                 let ours = memory.claim(&wants, now).await.map(told);
                 same(&ours, &sqlite.claim(&wants, now).await.map(told))?;
             }
+            Op::Move { lane, to, ms } => self.reroute(*lane, *to, *ms).await?,
             Op::Note { which } => {
                 let (id, entry) =
                     (self.id(*which), Entry { at: now, what: What::Feedback { outcome: "used".to_owned() } });
@@ -192,7 +195,13 @@ impl Pair {
                 let batch = vec![self.settle(op).await];
                 same(&memory.settle(batch.clone()).await, &sqlite.settle(batch).await)?;
             }
-            Op::Sweep { max } => same(&memory.sweep(now, *max).await, &sqlite.sweep(now, *max).await)?,
+            Op::Sweep { max } => {
+                // In no order, so all of them.
+                let max = if *max == 0 { 0 } else { 1_000 };
+                let told = |changes: Vec<Change>| sorted(&changes);
+                let ours = memory.sweep(now, max).await.map(told);
+                same(&ours, &sqlite.sweep(now, max).await.map(told))?;
+            }
         }
         self.agree().await
     }
@@ -289,6 +298,25 @@ impl Pair {
         Settle { id, attempt, at, attempted, then }
     }
 
+    /// Everybody who waits in a lane, in no order, and has them wait elsewhere or until another time.
+    async fn reroute(&self, lane: bool, to: bool, ms: u64) -> TestCaseResult {
+        let (memory, sqlite, now) = (&self.memory.store, &self.sqlite, self.memory.now());
+        let want = LaneWant::new(provider(lane), 1_000);
+        let shown = memory.stranded(&want, now).await.unwrap();
+        same(&sorted(&shown), &sorted(&sqlite.stranded(&want, now).await.unwrap()))?;
+        let reroute = |waiting: &Waiting| Reroute {
+            id: waiting.id,
+            attempt: waiting.attempt,
+            from: waiting.lane.clone(),
+            lane: provider(to),
+            due: if ms == 0 { waiting.due } else { now.plus(Duration::from_millis(ms)) },
+            at: now,
+        };
+        let mut batch: Vec<_> = shown.iter().map(reroute).collect();
+        batch.extend(batch.first().cloned()); // as told twice
+        same(&memory.reroute(batch.clone()).await, &sqlite.reroute(batch).await)
+    }
+
     async fn notices(&self, max: usize, retry: bool) -> TestCaseResult {
         let now = self.memory.now();
         let wants = [true, false].map(|first| NoticeWant { tenant: name(first), max });
@@ -306,6 +334,12 @@ impl Pair {
         let batch = |notices: Vec<sms_core::store::Notice>| notices.into_iter().map(|n| (n.id, outcome())).collect();
         same(&self.memory.store.settle_notices(batch(ours)).await, &self.sqlite.settle_notices(batch(theirs)).await)
     }
+}
+
+fn sorted<T: std::fmt::Debug>(all: &[T]) -> Vec<String> {
+    let mut told: Vec<String> = all.iter().map(|one| format!("{one:?}")).collect();
+    told.sort();
+    told
 }
 
 fn same<T: std::fmt::Debug>(memory: &T, sqlite: &T) -> TestCaseResult {

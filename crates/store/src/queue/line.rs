@@ -35,6 +35,8 @@ struct Later {
 #[derive(Debug, Default)]
 struct Turns {
     countries: BTreeMap<Country, Ready>,
+    /// None of them expires before.
+    soonest: Option<UnixMs>,
     last: Option<Country>,
     looked: Option<Country>,
 }
@@ -102,8 +104,7 @@ impl Line {
 
     /// Nobody's time is over before; whose it is may have left.
     pub(super) fn soonest(&self) -> Option<UnixMs> {
-        let ready = self.ready.values().flat_map(|turns| turns.countries.values());
-        let ready = ready.flat_map(|ready| [ready.brief.soonest(), ready.lasting.soonest()]).flatten();
+        let ready = self.ready.values().filter_map(|turns| turns.soonest);
         self.aside.first().map(|(expires, _)| *expires).into_iter().chain(ready).min()
     }
 
@@ -111,9 +112,13 @@ impl Line {
     pub(super) fn expired(&mut self, now: UnixMs, max: usize, found: &mut Vec<MessageId>) {
         let aside = self.aside.iter().take_while(|(expires, _)| *expires <= now).map(|(_, id)| *id);
         found.extend(aside.take(max.saturating_sub(found.len())));
-        for ready in self.ready.values_mut().flat_map(|turns| turns.countries.values_mut()) {
-            ready.brief.expired(now, max, found);
-            ready.lasting.expired(now, max, found);
+        for turns in self.ready.values_mut() {
+            if found.len() >= max {
+                return;
+            }
+            if turns.soonest.is_some_and(|soonest| soonest <= now) {
+                turns.expired(now, max, found);
+            }
         }
     }
 
@@ -228,6 +233,7 @@ impl Line {
             Some(turns) => turns,
             None => self.ready.entry(tenant.clone()).or_default(),
         };
+        turns.soonest = Some(turns.soonest.map_or(expires, |soonest| soonest.min(expires)));
         turns.countries.entry(country).or_default().of(id, expires).insert(id, expires);
     }
 }
@@ -254,6 +260,15 @@ impl Turns {
 }
 
 impl Turns {
+    fn expired(&mut self, now: UnixMs, max: usize, found: &mut Vec<MessageId>) {
+        for ready in self.countries.values_mut() {
+            ready.brief.expired(now, max, found);
+            ready.lasting.expired(now, max, found);
+        }
+        let soonest = self.countries.values().flat_map(|ready| [ready.brief.soonest(), ready.lasting.soonest()]);
+        self.soonest = soonest.flatten().min();
+    }
+
     fn look(&mut self, now: UnixMs, max: usize, left: &mut Left<'_>, seen: &mut Vec<MessageId>) {
         let end = seen.len() + max;
         let share = max.checked_div(self.countries.len()).unwrap_or_default().max(1);

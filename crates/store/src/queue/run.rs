@@ -42,6 +42,7 @@ impl Run {
             self.place(id)
         };
         let Some(chunk) = self.chunks.get_mut(at) else {
+            self.chunks.reserve_exact(1); // there may be many with one message
             return self.chunks.push_back(Chunk::new(vec![item]));
         };
         let within = chunk.items.partition_point(|other| other.id < id);
