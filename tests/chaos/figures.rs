@@ -37,3 +37,8 @@ pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
 pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(1e-9)
 }
+
+/// By how much the second is more than the first, in percent.
+pub(crate) fn change(before: Duration, after: Duration) -> f64 {
+    (after.as_secs_f64() / before.as_secs_f64().max(1e-9) - 1.0) * 100.0
+}

@@ -27,7 +27,7 @@ impl Plan {
     /// # Errors
     /// The words to print for who called.
     pub(crate) fn of(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut plan = Self { scale: Scale { quick: false, overload_s: 60 }, only: Vec::new() };
+        let mut plan = Self { scale: Scale { quick: false, overload_s: 600 }, only: Vec::new() };
         let mut words = words;
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));

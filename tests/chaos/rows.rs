@@ -13,6 +13,7 @@ mod outage;
 mod overload;
 mod receipts;
 mod reload;
+mod slow;
 mod unknown;
 
 use std::future::Future;
@@ -92,7 +93,7 @@ pub(crate) const ALL: &[Row] = &[
         number: "8b",
         what: "every invariant, in the simulation",
         mark: "0 violations in 10^6 messages",
-        run: |scale| Box::pin(commands::simulation(scale.of(7_000, 100))),
+        run: |scale| Box::pin(commands::simulation(scale.of(10_000, 100))),
     },
     Row {
         number: "9",
@@ -134,7 +135,7 @@ pub(crate) const ALL: &[Row] = &[
         number: "15",
         what: "provider 30 s slow",
         mark: "p99 of other routes <= +5 %, breaker acts <= 10 s",
-        run: |scale| Box::pin(outage::slow(scale)),
+        run: |scale| Box::pin(slow::slow(scale)),
     },
     Row {
         number: "16",

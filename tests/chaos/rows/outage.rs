@@ -1,4 +1,4 @@
-//! Guarantees 14, 15 and 16: a provider is gone, slow, or answers nothing but faults, while another one is well or none is.
+//! Guarantees 14 and 16: a provider is gone or answers nothing but faults, while another one is well or none is.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::{Behaviour, Gateway, Mitto, swiss};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::audit::{Audit, Wire, quiet, wire};
 use crate::figures::{ms, percent, quantile};
@@ -114,72 +114,6 @@ async fn one_down(name: &str, url: &str, time: Duration) -> (Down, usize) {
         && slowest <= Duration::from_millis(1_100)
         && extra <= Duration::from_millis(5);
     (Down { told, met }, during.len())
-}
-
-pub(crate) async fn slow(scale: Scale) -> Outcome {
-    let (rounds, window) = (scale.of(5, 1), Duration::from_secs(scale.of(12, 5)));
-    let (slow, fast) = (Mitto::start(), Mitto::start());
-    let builder = Gateway::builder().log("error").mitto("slow", &slow).mitto("fast", &fast);
-    let builder = builder.route("slow", "use = [\"slow\"]\nwhen = { client_id = \"slow\" }\nmax_copies = 1");
-    let gateway = builder.route("default", "use = [\"fast\"]").start().await;
-    let (mut calm, mut disturbed, mut acted) = (Vec::new(), Vec::new(), Vec::new());
-    let mut first = 0;
-    for _ in 0..rounds {
-        for disturb in [false, true] {
-            slow.answer_after(if disturb { Duration::from_secs(30) } else { Duration::from_millis(5) });
-            let side = Load::start(gateway.acme(), Pace::otp(50).from(first + 500_000).of(to_slow));
-            let onset = Instant::now();
-            let main = tokio::spawn(Load::run(gateway.acme(), Pace::otp(200).from(first), window));
-            if disturb {
-                acted.push(breaker_acts(&gateway, window).await.map(|at| at - onset));
-            }
-            let sent = main.await.expect("the load ends");
-            side.stop().await;
-            let p99 = quantile(&latencies(&sent, &wire(&[&fast])), 0.99);
-            let refused = sent.iter().filter(|sent| !sent.accepted()).count();
-            note(&format!("  {}: p99 {}, {refused} refused", if disturb { "30 s slow" } else { "well" }, ms(p99)));
-            if disturb {
-                disturbed.push(p99);
-            } else {
-                calm.push(p99);
-            }
-            first += 10_000;
-            slow.answer_after(Duration::from_millis(5));
-            sleep(Duration::from_secs(6)).await; // a breaker that opened closes
-        }
-    }
-    let (before, during) = (quantile(&calm, 0.5), quantile(&disturbed, 0.5));
-    let slowest = acted.iter().map(|act| act.unwrap_or(Duration::MAX)).max().unwrap_or(Duration::MAX);
-    let change = (during.as_secs_f64() / before.as_secs_f64().max(1e-9) - 1.0) * 100.0;
-    let acts = if slowest == Duration::MAX {
-        "did not open".to_owned()
-    } else {
-        format!("opened after {slowest:.1?} at most")
-    };
-    let result = format!(
-        "median of p99 of the other route {} with the slow one well, {} with it 30 s slow ({change:+.1} %); its breaker {acts}",
-        ms(before),
-        ms(during)
-    );
-    Outcome::new(format!("{rounds} pairs of {window:?}"), result, change <= 5.0 && slowest <= Duration::from_secs(10))
-}
-
-fn to_slow(n: u32) -> Value {
-    json!({ "to": swiss(n), "text": "Your code is 482913", "client_id": "slow", "class": "transactional", "ttl_s": 40 })
-}
-
-/// When the slow provider's breaker was first seen not to be closed.
-async fn breaker_acts(gateway: &Gateway, limit: Duration) -> Option<Instant> {
-    let end = Instant::now() + limit;
-    while Instant::now() < end {
-        let metrics = gateway.metrics().await;
-        let closed = metrics.count("gateway_provider_circuit_state", &[("provider", "slow"), ("state", "closed")]);
-        if closed < 0.5 {
-            return Some(Instant::now());
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    None
 }
 
 /// Lives just long enough for a second copy; what waits out the outage would otherwise be waited for.
