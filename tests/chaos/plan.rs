@@ -32,7 +32,7 @@ impl Plan {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
-                "--quick" => plan.scale = Scale { quick: true, overload_s: 6 },
+                "--quick" => plan.scale = Scale { quick: true, overload_s: 24 },
                 "--only" => plan.only.extend(value()?.split(',').map(str::to_owned)),
                 "--overload-s" => {
                     plan.scale.overload_s =
