@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::audit::quiet;
-use crate::load::{Load, Pace, key};
+use crate::audit::{Audit, quiet, wire};
+use crate::load::{Load, Pace, Sent, key};
 use crate::plan::Scale;
 use crate::rows::faketime::{MISSING, WallClock};
 use crate::table::{Outcome, note};
@@ -41,6 +41,15 @@ struct Told {
     in_flight: usize,
     broken_off: usize,
     strange: Vec<String>,
+    id: Option<String>,
+}
+
+impl Told {
+    /// The acceptance of the message to the `n`th number.
+    fn accepted(&self, n: u32) -> Option<Sent> {
+        let id = Some(self.id.clone()?);
+        Some(Sent { n, began: Instant::now(), took: Duration::ZERO, status: Some(202), retry_after: false, id })
+    }
 }
 
 pub(crate) async fn parallel(scale: Scale) -> Outcome {
@@ -48,6 +57,7 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
     let upstream = Mitto::start();
     let mut gateway = gateway(&upstream).start().await;
     let (mut all, mut two_answers, mut reuse_refused, mut hit) = (Told::default(), 0, 0, 0);
+    let mut accepted = Vec::new();
     for n in 0..runs {
         let acme = gateway.acme();
         let asked: JoinSet<Told> = (0..PARALLEL).map(|_| ask(acme.clone(), n)).collect();
@@ -55,6 +65,7 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
         gateway.kill9();
         gateway.restart().await;
         let told = asked.join_all().await;
+        accepted.extend(told.iter().find_map(|told| told.accepted(n)));
         let bodies: BTreeSet<Vec<u8>> = told.iter().flat_map(|told| told.bodies.clone()).collect();
         two_answers += usize::from(bodies.len() != 1);
         hit += usize::from(
@@ -70,6 +81,7 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
         reuse_refused += u32::from(other.status == 422 && other.field("code") == "idempotency_key_reuse");
     }
     quiet(&gateway, Duration::from_secs(30)).await;
+    let audit = Audit::of(&gateway.acme(), &accepted, &wire(&[&upstream])).await;
     let mut ids = BTreeMap::<String, BTreeSet<String>>::new();
     let mut copies = BTreeMap::<String, usize>::new();
     for send in upstream.sends() {
@@ -86,13 +98,16 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
         && reuse_refused == runs
         && all.strange.is_empty()
         && most <= 2
-        && ids.len() == runs as usize;
+        && audit.accepted == runs as usize
+        && audit.lost.is_empty();
     let result = format!(
         "{doubles} doubles, {two_answers} runs with two answers, {} replays, {} answers 409, {} others; other body refused {reuse_refused} of {runs}; \
-         {hit} runs met the kill half-way; copies on the wire <= {most}",
+         {hit} runs met the kill half-way; {} accepted, {} lost, copies on the wire <= {most}",
         all.replayed,
         all.in_flight,
-        all.strange.len()
+        all.strange.len(),
+        audit.accepted,
+        audit.lost.len()
     );
     Outcome::new(format!("{runs} runs of {PARALLEL} parallel requests, a kill -9 in each"), result, met)
 }
@@ -105,6 +120,7 @@ async fn ask(caller: Caller, n: u32) -> Told {
             None => told.broken_off += 1,
             Some(answer) if answer.status == 202 => {
                 told.replayed += usize::from(answer.header("idempotent-replayed") == "true");
+                told.id = Some(answer.message_id());
                 told.bodies.insert(answer.body);
                 return told;
             }
