@@ -124,7 +124,7 @@ impl Mitto {
         self.script().receipts_for.insert(digits(number), plan);
     }
 
-    /// Every send that was read, oldest first; the last hundred thousand.
+    /// Every send that was read, oldest first; the last two hundred thousand.
     pub fn sends(&self) -> Vec<MittoSend> {
         self.upstream.requests().iter().filter_map(|request| MittoSend::of(request)).collect()
     }

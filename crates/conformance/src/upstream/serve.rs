@@ -82,7 +82,7 @@ impl Upstream {
         }
     }
 
-    /// The requests read so far, oldest first; the last hundred thousand.
+    /// The requests read so far, oldest first; the last two hundred thousand.
     pub fn requests(&self) -> Vec<Arc<Request>> {
         self.shared.state().requests.iter().cloned().collect()
     }
@@ -280,4 +280,4 @@ async fn dribble(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-const REQUESTS_MAX: usize = 100_000;
+const REQUESTS_MAX: usize = 200_000;
