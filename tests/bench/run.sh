@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kannel, a bare relay and our gateway in one run: machine facts, the table, the marks. README.md says how to read it.
 #   tests/bench/run.sh
-#   RUNS=1 RATE=1000 CONC=64 KILLS=2       repeats; messages a second of the paced test; connections; kills
+#   RUNS=1 RATE=1000 CONC=64 KILLS=2       rounds of the throughput test; messages a second of the paced test; connections; kills
 #   TESTS="throughput paced slow kill backlog"   GATEWAYS="kannel relay ours"
 #   BENCH_PROFILE=dist                     the profile that ships (thin LTO) instead of release
 #   SHARED_BENCH=DIR                       the bench, by default ../shared/bench beside the repository
@@ -42,13 +42,22 @@ if has ours; then
   [ -x "$OURS_BIN" ] || { echo "no gateway at $OURS_BIN" >&2; exit 1; }
 fi
 
+# A machine's speed drifts. Each round has every gateway, so that all of them meet the same of it.
+measure() {
+  # The tools are a workspace of their own, built where run.sh looks for them.
+  RUNS=1 TESTS=$1 env -u CARGO_TARGET_DIR bash "$work/bench/run.sh" >/dev/null
+}
 export W=$work/state OUT=$work/results.jsonl
 rm -rf "$W" "$OUT"; mkdir -p "$W"
 {
   W=$W PROFILE=$profile "$here/facts.sh"
   echo
-  # The tools are a workspace of their own, built where run.sh looks for them.
-  env -u CARGO_TARGET_DIR bash "$work/bench/run.sh"
+  if [[ " $TESTS " == *" throughput "* ]]; then
+    for _ in $(seq "$RUNS"); do measure throughput; done
+  fi
+  others=$(tr ' ' '\n' <<<"$TESTS" | grep -vx throughput | tr '\n' ' ')
+  [ -z "${others// /}" ] || measure "$others"
+  bash "$work/bench/run.sh" table
   echo
   python3 "$here/marks.py" "$OUT"
 } | tee "$work/report.md"
