@@ -142,7 +142,9 @@ pub(crate) async fn retries(scale: Scale) -> Outcome {
         let (offered, seen) = (sent.iter().filter(|sent| sent.accepted()).count(), upstream.wire_requests());
         let refused = sent.len() - offered;
         let ratio = crate::figures::ratio(seen, offered);
-        let line = format!("{name}: {seen} requests for {offered} messages ({ratio:.2}×; {meanwhile} while they came), {refused} refused");
+        let line = format!(
+            "{name}: {seen} requests for {offered} messages ({ratio:.2}×; {meanwhile} while they came), {refused} refused"
+        );
         note(&format!("  {line}"));
         (met, trials) = (met && ratio <= 1.2 && offered > 0, trials + offered);
         told.push(line);

@@ -86,9 +86,8 @@ fn judge(calm: &Sum, slowed: &Sum, (pairs, time): (usize, Duration)) -> Outcome 
         ms(quantile(&slowed.through, 0.5)),
         calm.refused + slowed.refused,
     );
-    let met = apart <= 5.0
-        && calm.refused + slowed.refused == 0
-        && acted.is_some_and(|at| at <= Duration::from_secs(10));
+    let met =
+        apart <= 5.0 && calm.refused + slowed.refused == 0 && acted.is_some_and(|at| at <= Duration::from_secs(10));
     Outcome::new(format!("{pairs} pairs of {time:?}, {} samples a side", calm.through.len()), result, met)
 }
 
