@@ -114,9 +114,12 @@ pub(crate) async fn steps(scale: Scale) -> Outcome {
 const WELL: u32 = 50_000;
 
 /// Seconds to live of what waits behind the blocked provider.
-const WAITS_S: u64 = 5;
+const WAITS_S: u64 = 10;
 
-/// Second copies are due 3 s after the first; what waits behind the blocked provider ends after 5 s; a number may have one
+/// A number may have one message in this time.
+const WINDOW_MS: u64 = 4_000;
+
+/// Second copies are due 3 s after the first; what waits behind the blocked provider ends after 10 s; a number may have one
 /// message in 4 s. The step comes once all of them run.
 async fn one_step(clock: &WallClock, step: i64, nth: u32, each: u32) -> Stepped {
     clock.step_to(0);
@@ -141,13 +144,14 @@ async fn one_step(clock: &WallClock, step: i64, nth: u32, each: u32) -> Stepped 
     waiting.remove(0); // it holds the only place
     let accepting = began.elapsed();
     clock.step_to(step);
-    // Within the window still refused; after it allowed, whatever the wall clock says.
-    until(2_000).await;
-    seen.limits_off += usize::from(acme.send(&copies(base)).await.status != 429);
-    until(3_500).await;
+    // The last one's window is still open, the first one's is over, whatever the wall clock says; however long it took
+    // to accept all of them.
+    sleep(Duration::from_secs(2)).await;
+    seen.limits_off += usize::from(acme.send(&copies(base + each - 1)).await.status != 429);
+    until(WINDOW_MS + 1_500).await;
+    seen.limits_off += usize::from(acme.send(&copies(base)).await.status != 202);
+    until(WAITS_S * 1_000 - 1_500).await;
     seen.expired_off += without(&gateway, &waiting, "queued").await;
-    until(6_000).await;
-    seen.limits_off += usize::from(acme.send(&copies(base + each - 1)).await.status != 202);
     sleep(
         (began + accepting + Duration::from_millis(WAITS_S * 1_000 + 1_000)).saturating_duration_since(Instant::now()),
     )
