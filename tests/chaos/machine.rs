@@ -28,6 +28,10 @@ pub(crate) fn rss_kib(pid: u32) -> u64 {
     text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number of KiB")
 }
 
+/// A window in which this process stood still for so long is repeated, so often at most.
+const CALM: Duration = Duration::from_millis(500);
+const AGAIN_MAX: usize = 20;
+
 /// Notices when this process stood still: somebody stopped it, and what a row measured meanwhile means nothing.
 pub(crate) struct Watch {
     longest_ms: Arc<AtomicU64>,
@@ -46,6 +50,18 @@ impl Watch {
             }
         });
         Self { longest_ms }
+    }
+
+    /// What a window saw during which nothing stood still; others are repeated, but not for ever.
+    pub(crate) async fn calm<T>(&self, mut window: impl AsyncFnMut() -> T) -> T {
+        for _ in 0..AGAIN_MAX {
+            self.longest();
+            let seen = window().await;
+            if self.longest() < CALM {
+                return seen;
+            }
+        }
+        window().await
     }
 
     /// The longest standstill since it was last asked.

@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
         let mut outcome = run(row, &plan).await;
         for _ in 0..AGAIN_MAX {
             let still = watch.longest();
-            if still < STANDSTILL {
+            if still < STANDSTILL || outcome.undisturbed {
                 break;
             }
             table::note(&format!("  stood still for {still:?}: again; it was {outcome:?}"));

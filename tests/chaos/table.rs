@@ -30,16 +30,24 @@ pub(crate) struct Outcome {
     pub(crate) trials: String,
     pub(crate) result: String,
     pub(crate) met: Met,
+    /// Nothing in it was measured while the machine stood still.
+    pub(crate) undisturbed: bool,
 }
 
 impl Outcome {
     pub(crate) fn new(trials: impl Into<String>, result: impl Into<String>, met: bool) -> Self {
-        Self { trials: trials.into(), result: result.into(), met: met.into() }
+        Self { trials: trials.into(), result: result.into(), met: met.into(), undisturbed: false }
+    }
+
+    /// The row itself has repeated what met a standstill.
+    pub(crate) fn undisturbed(mut self) -> Self {
+        self.undisturbed = true;
+        self
     }
 
     /// What could not be tried, and why.
     pub(crate) fn left_out(why: impl Into<String>) -> Self {
-        Self { trials: "0".to_owned(), result: why.into(), met: Met::LeftOut }
+        Self { trials: "0".to_owned(), result: why.into(), met: Met::LeftOut, undisturbed: false }
     }
 
     /// The row's own code stopped: whatever it was, nothing is promised.
@@ -67,7 +75,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn add(&mut self, row: &Row, outcome: &Outcome, took: Duration) {
-        let Outcome { trials, result, met } = outcome;
+        let Outcome { trials, result, met, undisturbed: _ } = outcome;
         let word = match met {
             Met::LeftOut => {
                 self.left_out.push(row.number);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::audit::{quiet, wire};
 use crate::figures::{change, ms, quantile};
 use crate::load::{Load, Pace};
+use crate::machine::Watch;
 use crate::plan::Scale;
 use crate::rows::outage::latencies;
 use crate::table::{Outcome, note};
@@ -51,6 +52,7 @@ pub(crate) async fn slow(scale: Scale) -> Outcome {
     let builder = builder.route("slow", "use = [\"slow\"]\nwhen = { client_id = \"slow\" }\nmax_copies = 1");
     let gateway = builder.route("default", "use = [\"fast\"]").start().await;
     let mut trial = Trial { gateway, slow, fast, first: 1 };
+    let watch = Watch::start();
     for disturbed in [false, true] {
         trial.window(disturbed, time).await; // nothing is warm yet: not counted
     }
@@ -58,13 +60,13 @@ pub(crate) async fn slow(scale: Scale) -> Outcome {
     for pair in 0..pairs {
         let order = if pair % 2 == 0 { [false, true] } else { [true, false] };
         for disturbed in order {
-            let seen = trial.window(disturbed, time).await;
+            let seen = watch.calm(async || trial.window(disturbed, time).await).await;
             if disturbed { slowed.add(&seen) } else { calm.add(&seen) }
         }
         let last = |sum: &Sum| sum.p99.last().copied().map(ms).unwrap_or_default();
         note(&format!("  p99 {} well, {} slow", last(&calm), last(&slowed)));
     }
-    judge(&calm, &slowed, (pairs, time))
+    judge(&calm, &slowed, (pairs, time)).undisturbed()
 }
 
 fn judge(calm: &Sum, slowed: &Sum, (pairs, time): (usize, Duration)) -> Outcome {
