@@ -109,7 +109,7 @@ fn short(n: u32) -> Value {
 }
 
 pub(crate) async fn one_tenant(scale: Scale) -> Outcome {
-    let (rounds, window) = (scale.of(10, 2), Duration::from_secs(scale.of(10, 4)));
+    let (rounds, window) = (scale.of(6, 2), Duration::from_secs(scale.of(10, 4)));
     let upstream = Mitto::start();
     upstream.answer_after(Duration::from_millis(10));
     let tenants = ["bully"].iter().chain(&OTHERS);

@@ -46,7 +46,7 @@ struct Window {
 }
 
 pub(crate) async fn slow(scale: Scale) -> Outcome {
-    let (pairs, time) = (scale.of(16, 3), Duration::from_secs(scale.of(10, 5)));
+    let (pairs, time) = (scale.of(10, 3), Duration::from_secs(scale.of(10, 5)));
     let (slow, fast) = (Mitto::start(), Mitto::start());
     let builder = Gateway::builder().log("error").mitto("slow", &slow).mitto("fast", &fast);
     let builder = builder.route("slow", "use = [\"slow\"]\nwhen = { client_id = \"slow\" }\nmax_copies = 1");
