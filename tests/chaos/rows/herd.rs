@@ -176,10 +176,8 @@ impl Poisoned {
             return;
         }
         let attempts = message.get("attempts").and_then(Value::as_array).map_or([].as_slice(), Vec::as_slice);
-        // What an open breaker held back did not reach the provider.
-        let tried = attempts.iter().filter(|attempt| text(attempt, "provider_code") != "circuit_open").count();
         self.poisons += 1;
-        self.attempts_max = self.attempts_max.max(tried);
+        self.attempts_max = self.attempts_max.max(attempts.len());
         self.endless += usize::from(matches!(status, "queued" | "sending"));
         self.mute += usize::from(attempts.iter().all(|attempt| text(attempt, "error_kind").is_empty()));
         *self.statuses.entry(status.to_owned()).or_default() += 1;
