@@ -51,6 +51,21 @@ pub(crate) async fn work(core: Arc<Core>, mut leased: Leased, permit: Permit) {
     }
 }
 
+/// What follows an attempt.
+struct Decided {
+    then: Then,
+    /// With which the next attempt begins at once.
+    permit: Option<Permit>,
+    /// There was no place for a repetition in the retry budget; one may be given that is due from then on.
+    hopes: Option<UnixMs>,
+}
+
+impl Decided {
+    fn at_rest(then: Then) -> Self {
+        Self { then, permit: None, hopes: None }
+    }
+}
+
 /// An attempt that came back.
 struct Ended {
     attempted: Attempted,
@@ -63,7 +78,7 @@ async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option
     let kind = attempted.kind;
     core.telemetry.attempted(&attempted);
     leased.tried.push(Tried { provider: attempted.provider.clone(), outcome: attempted.outcome, kind });
-    let (then, permit) = decide(core, leased, &result);
+    let Decided { then, permit, hopes } = decide(core, leased, &result);
     let settle = Settle { id: leased.id, attempt: leased.attempt, at: core.clock.now(), attempted, then: then.clone() };
     let Some(Settled::Done { change, go }) = settle_until_recorded(core, settle).await else {
         return None;
@@ -75,17 +90,18 @@ async fn conclude(core: &Arc<Core>, leased: &mut Leased, ended: Ended) -> Option
             leased.lane = provider;
             permit
         }
-        Then::Later { lane, due } if due >= leased.expires => {
-            let until = policy::begins_before(leased.copies(), leased.expires);
-            let hopeful = Hopeful { id: leased.id, tenant: leased.tenant.clone(), attempt: leased.attempt, until };
-            core.running.load().hopes(&lane, hopeful);
+        Then::Later { lane, due } => {
+            let running = core.running.load();
+            if let Some(due) = hopes {
+                let until = policy::begins_before(leased.copies(), leased.expires);
+                let (id, tenant, attempt) = (leased.id, leased.tenant.clone(), leased.attempt);
+                running.hopes(&lane, Hopeful { id, tenant, attempt, due, until });
+            } else if due <= core.clock.now() {
+                running.waits(&lane, &leased.tenant);
+            }
             None
         }
-        Then::Later { lane, due } if due <= core.clock.now() => {
-            core.running.load().waits(&lane, &leased.tenant);
-            None
-        }
-        Then::Again { .. } | Then::End(_) | Then::Later { .. } | Then::Sent { .. } => None,
+        Then::Again { .. } | Then::End(_) | Then::Sent { .. } => None,
     }
 }
 
@@ -164,14 +180,14 @@ fn log(leased: &Leased, result: &Result<Submission, SendError>) {
 }
 
 /// What follows, with the permit for it where it follows at once.
-fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) -> (Then, Option<Permit>) {
+fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) -> Decided {
     let error = match result {
-        Ok(submission) => return (Then::Sent { upstream_id: submission.upstream_id.clone() }, None),
+        Ok(submission) => return Decided::at_rest(Then::Sent { upstream_id: submission.upstream_id.clone() }),
         Err(error) => error,
     };
     let (now, running) = (core.clock.now(), core.running.load());
     if now >= leased.expires && error.fate != Fate::Unknown {
-        return (Then::End(if leased.copies() > 0 { Status::Unknown } else { Status::Expired }), None);
+        return Decided::at_rest(Then::End(if leased.copies() > 0 { Status::Unknown } else { Status::Expired }));
     }
     let route = configured(&running, &leased.details.route);
     let facts = Facts {
@@ -185,7 +201,7 @@ fn decide(core: &Core, leased: &Leased, result: &Result<Submission, SendError>) 
     let country = leased.to.country();
     let gate = |name: &ProviderName| running.provider(name).map_or(Gate::Shut, |(lane, _)| lane.gate(country));
     match policy::follow(error, &facts, gate) {
-        Follow::End(status) => (Then::End(status), None),
+        Follow::End(status) => Decided::at_rest(Then::End(status)),
         Follow::Next { to, due } => {
             // A crash owes each code its copy in time, and no storm can come of it: there are as many as were in flight.
             let is_owed = error.provider_code.as_deref() == Some(INTERRUPTED);
@@ -207,21 +223,25 @@ fn configured<'r>(running: &Running, route: &'r RouteTrace) -> Cow<'r, RouteTrac
 }
 
 /// The next attempt, at once where a permit is free; one that `repeats` may have to be put off.
-fn next(core: &Core, leased: &Leased, (to, due): (ProviderName, UnixMs), repeats: bool) -> (Then, Option<Permit>) {
+fn next(core: &Core, leased: &Leased, (to, due): (ProviderName, UnixMs), repeats: bool) -> Decided {
     let (now, running) = (core.clock.now(), core.running.load());
-    let mut due = due.min(leased.expires);
+    let (mut due, mut hopes) = (due.min(leased.expires), None);
     if let Some(lane) = running.lanes.get(&to).filter(|_| repeats && due < leased.expires) {
         let within = policy::begins_before(leased.copies(), leased.expires).since(now);
-        // Without a place in its time it waits for one to become free, or for its time to pass.
-        due = lane.book_repetition(within).map_or(leased.expires, |put_off| due.max(now.plus(put_off)));
+        if let Some(put_off) = lane.book_repetition(within) {
+            due = due.max(now.plus(put_off));
+        } else {
+            // It waits for a place to become free, or for its time to pass.
+            (due, hopes) = (leased.expires, Some(due));
+        }
     }
     if to != leased.lane {
         core.telemetry.failover(&leased.lane, &to);
     }
     let begin = |(lane, _): (&Arc<Lane>, _)| lane.try_begin(&leased.tenant, leased.to.country());
     match running.provider(&to).filter(|_| due <= now).and_then(begin) {
-        Some(permit) => (Then::Again { provider: to }, Some(permit)),
-        None => (Then::Later { lane: to, due }, None),
+        Some(permit) => Decided { then: Then::Again { provider: to }, permit: Some(permit), hopes: None },
+        None => Decided { then: Then::Later { lane: to, due }, permit: None, hopes },
     }
 }
 

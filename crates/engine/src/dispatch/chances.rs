@@ -15,19 +15,20 @@ pub(crate) struct Hopeful {
     pub(crate) tenant: TenantId,
     /// Number of its last attempt.
     pub(crate) attempt: u16,
-    /// The next one must begin before.
+    /// The next one must not begin before.
+    pub(crate) due: UnixMs,
+    /// It must begin before.
     pub(crate) until: UnixMs,
 }
 
 /// Those of one provider, in the order in which their time runs out.
 #[derive(Debug, Default)]
-pub(super) struct Chances(BTreeMap<(UnixMs, MessageId), (TenantId, u16)>);
+pub(super) struct Chances(BTreeMap<(UnixMs, MessageId), Hopeful>);
 
 impl Chances {
     pub(super) fn add(&mut self, hopeful: Hopeful) {
-        let Hopeful { id, tenant, attempt, until } = hopeful;
         if self.0.len() < HOPEFUL_MAX {
-            self.0.insert((until, id), (tenant, attempt));
+            self.0.insert((hopeful.until, hopeful.id), hopeful);
         }
     }
 
@@ -35,7 +36,7 @@ impl Chances {
     pub(super) fn next(&mut self, now: UnixMs) -> Option<Hopeful> {
         let in_order = std::iter::from_fn(|| self.0.pop_first());
         let mut in_time = in_order.skip_while(|((until, _), _)| *until <= now);
-        in_time.next().map(|((until, id), (tenant, attempt))| Hopeful { id, tenant, attempt, until })
+        in_time.next().map(|(_, hopeful)| hopeful)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,7 +50,7 @@ mod tests {
 
     fn hopeful(n: u8, until: i64) -> Hopeful {
         let id = MessageId::new(UnixMs::new(1), [n; 10]);
-        Hopeful { id, tenant: TenantId::new("acme"), attempt: 2, until: UnixMs::new(until) }
+        Hopeful { id, tenant: TenantId::new("acme"), attempt: 2, due: UnixMs::new(0), until: UnixMs::new(until) }
     }
 
     #[test]

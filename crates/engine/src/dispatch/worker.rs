@@ -144,14 +144,15 @@ async fn give_chances(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<(), StoreErr
         attempt: hopeful.attempt,
         from: lane.name.clone(),
         lane: lane.name.clone(),
-        due: now,
+        due: hopeful.due.max(now),
         at: now,
     };
     let rerouted = core.store.reroute(given.iter().map(reroute).collect()).await;
     let taken = rerouted.as_ref().map_or(&[][..], Vec::as_slice);
     for (hopeful, taken) in given.into_iter().zip(taken.iter().map(Some).chain(std::iter::repeat(None))) {
         match taken {
-            Some(true) => lane.waits(&hopeful.tenant),
+            Some(true) if hopeful.due <= now => lane.waits(&hopeful.tenant),
+            Some(true) => {}
             Some(false) => lane.cancel_repetition(), // it came to an end meanwhile
             None => {
                 lane.cancel_repetition();

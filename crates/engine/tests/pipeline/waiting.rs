@@ -7,7 +7,7 @@ use sms_core::{Kind, MessageId, Status};
 use sms_engine::{Code, SendRequest};
 use tokio::time::Instant;
 
-use crate::fixtures::{Bench, Reply, Setup, assert_story, otp, refuse, tenant, to};
+use crate::fixtures::{Bench, Reply, Setup, assert_story, not_sent, otp, refuse, tenant, to};
 
 fn narrow() -> Setup {
     Setup { candidates: vec!["a"], concurrency: Some(1), ..Setup::default() }
@@ -82,6 +82,19 @@ async fn a_message_without_a_place_in_the_retry_budget_expires_when_its_time_is_
         let record = bench.record(id).await;
         assert!(record.status != Status::Expired || record.updated >= record.expires, "{record:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_with_no_time_left_for_another_pause_waits_for_its_end_without_more_attempts() {
+    let bench = Bench::start(Setup { candidates: vec!["a"], ..Setup::default() }).await;
+    bench.a.always(Some(not_sent()));
+    let id = bench.submit(SendRequest { ttl_s: Some(1), ..otp() }).await.unwrap().id;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(bench.record(id).await.status, Status::Sending);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let record = bench.record(id).await;
+    assert_eq!(record.status, Status::Expired, "{record:?}");
+    assert!(record.updated >= record.expires && bench.a.count() <= 2, "{} attempts", bench.a.count());
 }
 
 #[tokio::test(start_paused = true)]
