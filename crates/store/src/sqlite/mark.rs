@@ -1,8 +1,8 @@
 //! How much the log must hold, in a record beside it: without one, a log that lost its latest commits looks like a log
 //! that never had them.
 //!
-//! Written once a commit is durable, and not synced itself. A killed process leaves it exact; after a power cut it may be older than the
-//! log, never newer, and what the log holds beyond it is then judged by the log alone.
+//! Written once a commit is durable, and not synced itself. A killed process leaves it exact or one commit behind the log,
+//! a power cut maybe further behind, never ahead; what the log holds beyond it is then judged by the log alone.
 
 use std::fs::File;
 use std::io;
