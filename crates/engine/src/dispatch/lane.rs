@@ -4,6 +4,7 @@
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,7 +83,9 @@ impl Lane {
         self.state().is_shut(Instant::now())
     }
 
-    /// A permit for a message of `tenant` if one is free right now. Messages of other tenants that wait come first.
+    /// A permit for a new message of `tenant` if one is free right now. One of a tenant of which messages wait, beside
+    /// others', takes its turn with them; one of a tenant of which none wait has a share of its own, so that it need not
+    /// stand behind those who send more than goes through.
     pub(crate) fn try_begin(self: &Arc<Self>, tenant: &TenantId, country: Country) -> Option<Permit> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let begun = self.state().try_begin(tenant, country, Instant::now());
@@ -127,13 +130,18 @@ impl Lane {
 
     /// A message of `tenant` began to wait.
     pub(crate) fn waits(&self, tenant: &TenantId) {
-        self.state().waits(tenant);
+        self.state().turns.waits(tenant);
         self.wake.notify_one();
+    }
+
+    /// A waiting message of `tenant` was taken.
+    pub(crate) fn took(&self, tenant: &TenantId) {
+        self.state().turns.took(tenant);
     }
 
     /// Nothing waits that could go.
     pub(crate) fn nothing_waits(&self) {
-        self.state().waiting.clear();
+        self.state().turns.clear();
     }
 
     /// How long a repetition must be put off so that repetitions stay few; it counts from now on. `None`: not for less

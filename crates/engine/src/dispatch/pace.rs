@@ -7,6 +7,18 @@ use tokio::time::Instant;
 /// How much of a second's throughput may go out in one burst.
 const BURST: Duration = Duration::from_millis(50);
 
+/// How much of a burst is left to tenants of which nothing waits, so that a tenant that sends too much delays nobody else.
+const RESERVE: Duration = Duration::from_millis(12);
+
+/// Which part of a burst may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All of it.
+    Whole,
+    /// All but [`RESERVE`].
+    Common,
+}
+
 /// Spaces attempts evenly (GCRA); bursts up to [`BURST`]'s worth.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -29,7 +41,7 @@ impl Pace {
     }
 
     /// Takes one place, or says when to ask again.
-    pub(super) fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
+    pub(super) fn try_take(&mut self, share: Share, now: Instant) -> Result<(), Instant> {
         if let Some(until) = self.paused_until {
             if now < until {
                 return Err(until);
@@ -38,8 +50,13 @@ impl Pace {
         }
         let Some(interval) = self.interval else { return Ok(()) };
         let next = self.next.max(now);
-        if next.duration_since(now) > BURST.saturating_sub(interval) {
-            return Err(next - BURST.saturating_sub(interval));
+        let burst = match share {
+            Share::Whole => BURST,
+            Share::Common => BURST.saturating_sub(RESERVE),
+        };
+        let ahead = burst.saturating_sub(interval);
+        if next.duration_since(now) > ahead {
+            return Err(next - ahead);
         }
         self.next = next + interval;
         Ok(())

@@ -93,12 +93,13 @@ async fn drain(core: &Arc<Core>, lane: &Arc<Lane>) -> Result<Drained, StoreError
     let leased = claimed.as_ref().map_or(0, Vec::len);
     // What is not used must not cost throughput.
     permits.drain(leased.min(permits.len())..).for_each(|permit| lane.give_back(permit));
-    if leased < wanted {
-        lane.nothing_waits();
-    }
     for (leased, mut permit) in claimed?.into_iter().zip(permits) {
         permit.assign(leased.to.country());
+        lane.took(&leased.tenant);
         core.tasks.spawn(work(Arc::clone(core), leased, permit));
+    }
+    if leased < wanted {
+        lane.nothing_waits();
     }
     Ok(if leased == 0 { Drained::Dry } else { Drained::Took })
 }

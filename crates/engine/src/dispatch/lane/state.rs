@@ -1,15 +1,16 @@
 //! What a lane knows, behind its lock: nothing in here waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sms_core::{Country, ProviderName, TenantId, UnixMs};
 use tokio::time::Instant;
 
+use super::turns::Turns;
 use crate::dispatch::breaker::{Breaker, Circuit, Health};
 use crate::dispatch::budget::Budget;
 use crate::dispatch::chances::{Chances, Hopeful};
-use crate::dispatch::pace::Pace;
+use crate::dispatch::pace::{Pace, Share};
 use crate::dispatch::pair::{Gate, Pair};
 use crate::measure::Measured;
 use crate::status::{CountryStatus, ProviderStatus};
@@ -31,8 +32,8 @@ pub(super) struct State {
     /// Messages that wait for a repetition without a place in the budget.
     pub(super) chances: Chances,
     pub(super) disabled: Disabled,
-    /// Tenants with messages that wait, as far as this process saw them begin to.
-    pub(super) waiting: BTreeSet<TenantId>,
+    /// Tenants with messages that wait.
+    pub(super) turns: Turns,
     /// For the account, and for faults that are not of one country only.
     whole: Breaker,
     /// Country of the faults in a row, until a second one joins.
@@ -56,7 +57,7 @@ impl State {
             budget: Budget::new(),
             chances: Chances::default(),
             disabled: Disabled::No,
-            waiting: BTreeSet::new(),
+            turns: Turns::default(),
             whole: Breaker::default(),
             faulty: None,
             pairs: BTreeMap::new(),
@@ -77,12 +78,16 @@ impl State {
     }
 
     pub(super) fn try_begin(&mut self, tenant: &TenantId, country: Country, now: Instant) -> bool {
-        let others_wait = self.waiting.iter().any(|waiting| waiting != tenant);
-        if others_wait || self.gate(country, now) == Gate::Shut {
-            return false;
-        }
+        let share = match (self.turns.has(tenant), self.turns.others(tenant)) {
+            (true, true) => return false, // its turn comes
+            (true, false) => Share::Common,
+            (false, _) => Share::Whole,
+        };
         let cap = self.cap();
-        if self.pair(country, now).room(cap, now) == 0 || self.pace.try_take(now).is_err() {
+        if self.gate(country, now) == Gate::Shut
+            || self.pair(country, now).room(cap, now) == 0
+            || self.pace.try_take(share, now).is_err()
+        {
             return false;
         }
         self.whole.admits(now);
@@ -95,7 +100,7 @@ impl State {
         if self.is_shut(now) {
             return Ok(false);
         }
-        self.pace.try_take(now)?;
+        self.pace.try_take(Share::Common, now)?;
         Ok(self.whole.admits(now))
     }
 
@@ -134,12 +139,6 @@ impl State {
 
     pub(super) fn receipt(&mut self, country: Country, delivered: bool, age: Duration, now: Instant) -> bool {
         self.pair(country, now).receipt(delivered, age, now)
-    }
-
-    pub(super) fn waits(&mut self, tenant: &TenantId) {
-        if !self.waiting.contains(tenant) {
-            self.waiting.insert(tenant.clone());
-        }
     }
 
     pub(super) fn chances(&mut self, wall: UnixMs, now: Instant) -> Vec<Hopeful> {

@@ -180,13 +180,50 @@ async fn receipts_of_long_ago_count_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_comes_before_another_tenants_new_message() {
+async fn who_has_messages_waiting_beside_others_takes_turns() {
     let (lane, other) = (lane(16, None), TenantId::new("other"));
     lane.waits(&other);
-    assert!(begin(&lane).is_none());
-    assert!(lane.try_begin(&other, country("CH")).is_some(), "its own may go");
+    assert!(lane.try_begin(&other, country("CH")).is_some(), "nobody else waits");
+    lane.waits(&acme());
+    assert!(begin(&lane).is_none() && lane.try_begin(&other, country("CH")).is_none());
     lane.nothing_waits();
     assert!(begin(&lane).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_sends_too_much_leaves_places_for_the_others() {
+    let (lane, bully) = (lane(64, Some(400)), TenantId::new("bully"));
+    let mut others_sent = 0;
+    for nth in 1..=1_000 {
+        lane.waits(&bully);
+        while lane.try_begin_any().is_some() {
+            lane.took(&bully);
+        }
+        assert!(lane.try_begin(&bully, country("CH")).is_none(), "what it may take is taken");
+        if nth % 5 == 0 {
+            assert!(begin(&lane).is_some(), "another tenant's message goes at once");
+            others_sent += 1;
+        }
+        tokio::time::advance(Duration::from_millis(5)).await;
+    }
+    assert_eq!(others_sent, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throughput_is_kept_also_with_the_places_for_others() {
+    let (lane, bully) = (lane(10_000, Some(400)), TenantId::new("bully"));
+    lane.waits(&bully);
+    let (mut sent, mut newcomers) = (0, 0);
+    for _ in 0..10_000 {
+        sent += std::iter::from_fn(|| lane.try_begin_any()).count();
+        // Each one another tenant's, so that all of them have a share of their own.
+        while lane.try_begin(&TenantId::new(format!("t{newcomers}")), country("CH")).is_some() {
+            newcomers += 1;
+        }
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let all = sent + newcomers;
+    assert!((3_990..=4_021).contains(&all), "{all} in ten seconds");
 }
 
 #[tokio::test(start_paused = true)]
