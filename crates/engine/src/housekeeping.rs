@@ -11,7 +11,7 @@ use crate::shared::Core;
 /// How often waiting messages are checked for their time to live.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
-/// Messages ended in one go.
+/// Messages ended in one go: sweeping must not hold up accepts.
 const SWEEP_MAX: usize = 512;
 
 /// How often old rows are forgotten.
@@ -29,9 +29,20 @@ pub(crate) async fn sweep(core: Arc<Core>) {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
         core.load.look();
-        match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
-            Ok(changes) => changes.iter().for_each(|change| announce(&core, change, None)),
-            Err(error) => tracing::error!(error.kind = "store", "expired messages could not be ended: {error}"),
+        while sweep_some(&core).await && !core.stop.is_cancelled() {}
+    }
+}
+
+/// Ends at most [`SWEEP_MAX`]; whether more may be left.
+async fn sweep_some(core: &Core) -> bool {
+    match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
+        Ok(changes) => {
+            changes.iter().for_each(|change| announce(core, change, None));
+            changes.len() >= SWEEP_MAX
+        }
+        Err(error) => {
+            tracing::error!(error.kind = "store", "expired messages could not be ended: {error}");
+            false
         }
     }
 }

@@ -50,6 +50,18 @@ async fn expired_is_never_sent() {
     assert!(expired >= 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn thousands_that_expire_at_once_are_ended_at_once() {
+    let bench = Bench::start(narrow()).await;
+    bench.a.always(Some(Reply::Slow(Duration::from_secs(30))));
+    let mut ids = Vec::new();
+    for n in 0..1_500 {
+        ids.push(bench.submit(SendRequest { ttl_s: Some(3), ..to(&format!("+4179123{n:04}")) }).await.unwrap().id);
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(count(&bench, &ids, Status::Expired).await, 1_499, "all but the one that is on the wire");
+}
+
 /// A provider that throttles opens no breaker: two hundred messages want to be repeated, and the budget is for few.
 async fn throttled() -> (Bench, Vec<MessageId>) {
     let bench = Bench::start(Setup { candidates: vec!["a"], ..Setup::default() }).await;

@@ -49,7 +49,10 @@ impl Syncer {
 
     /// Makes a commit last and answers whoever waits for it. The commit before must have been waited for.
     pub(super) fn hand_over(&mut self, end: io::Result<End>, waiting: Vec<Box<dyn Waiting>>) {
-        self.busy = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { end, waiting }).is_ok());
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(Job { end, waiting })); // where the thread has ended, waiting for it says so
+        }
+        self.busy = true;
     }
 
     /// Waits until the commit before is durable.
@@ -129,6 +132,29 @@ mod tests {
         assert!(syncer.wait().is_ok());
         assert_eq!(answered.iter().collect::<Vec<_>>(), [true, true]);
         assert!(syncer.wait().is_ok(), "nothing is left to wait for");
+    }
+
+    struct Panics;
+
+    impl Waiting for Panics {
+        fn answer(self: Box<Self>, _: Option<StoreError>) {
+            panic!("a caller that cannot be answered");
+        }
+    }
+
+    #[test]
+    fn without_its_thread_nothing_counts_as_durable() {
+        let ((disk, told), (answer, answered)) = (mpsc::channel(), mpsc::channel());
+        let mut syncer = Syncer::start(Told(told)).unwrap();
+        syncer.hand_over(Ok(End::default()), vec![Box::new(Panics)]);
+        disk.send(Ok(())).unwrap();
+        assert!(syncer.wait().is_ok());
+        while !syncer.thread.as_ref().unwrap().is_finished() {
+            std::thread::yield_now();
+        }
+        syncer.hand_over(Ok(End::default()), vec![Box::new(Caller(answer))]);
+        assert_eq!(syncer.wait().unwrap_err().scope, Scope::Broken);
+        assert_eq!(answered.iter().count(), 0, "nobody is told that it is durable");
     }
 
     #[test]
