@@ -49,6 +49,10 @@ image_root_runs() { # the layout of the image, with a program at hand in the gat
   [ "$(id -u)" = 0 ] || { echo "  0 programs run in it: chroot needs root"; return 0; }
   chroot --userspec=65532:65532 "$scratch/root" /usr/bin/gateway PROBE=1 | grep -q PROBE=1 && echo "  1 program run in it"
 }
+balancer() { # names of the compose network are not known here
+  sed 's/ gateway[0-9]:/ 127.0.0.1:/' deploy/cluster/haproxy.cfg >"$scratch/haproxy.cfg" && haproxy -c -f "$scratch/haproxy.cfg"
+}
+scripts_parse() { sh -n deploy/cluster/primary.sh && sh -n deploy/cluster/standby.sh && sh -n deploy/rootfs.sh; }
 live_metrics() {
   curl -fsS "$GATEWAY_OPS_URL/metrics" >"$scratch/metrics" && python3 $here/metrics.py live "$scratch/metrics" &&
     promtool check metrics <"$scratch/metrics"
@@ -57,6 +61,10 @@ live_metrics() {
 need promtool prometheus
 need systemd-analyze systemd
 need python3 python3
+need haproxy haproxy
+# Whichever Python has the module.
+python=$(for python in python3 /usr/bin/python3; do "$python" -c 'import yaml' 2>/dev/null && echo "$python" && break; done)
+[ -n "$python" ] || { echo "FAIL Python's yaml is missing: apt-get install python3-yaml" >&2; failed=$((failed + 1)); }
 if [ $failed -eq 0 ]; then
   check "alert rules and their unit tests" alert_tests
   check "every alert fires in a test" every_alert_is_tested
@@ -66,6 +74,9 @@ if [ $failed -eq 0 ]; then
   check "unit file parses" unit_parses
   check "unit exposure" exposure
   check "image file system" image_root_runs
+  check "load balancer's configuration" balancer
+  check "compose file of the cluster" "$python" $here/cluster.py
+  check "scripts" scripts_parse
   [ -z "${GATEWAY_OPS_URL:-}" ] || check "running gateway's /metrics" live_metrics
 fi
 echo "$passed passed, $failed failed"
