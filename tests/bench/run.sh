@@ -3,6 +3,7 @@
 #   tests/bench/run.sh
 #   RUNS=1 RATE=1000 CONC=64 KILLS=2       rounds of the throughput test; messages a second of the paced test; connections; kills
 #   TESTS="throughput paced slow kill backlog"   GATEWAYS="kannel relay ours"
+#   GATEWAYS="ours ours_pg"                ours on SQLite, and one to three nodes of it on PostgreSQL
 #   BENCH_PROFILE=dist                     the profile that ships (thin LTO) instead of release
 #   SHARED_BENCH=DIR                       the bench, by default ../shared/bench beside the repository
 #   WORK=DIR                               scratch (builds, state, results), by default tests/bench/work
@@ -19,7 +20,7 @@ export RUNS=${RUNS:-3} KILLS=${KILLS:-2} CONC=${CONC:-64}
 [ -f "$shared/run.sh" ] || { echo "no bench at $shared: set SHARED_BENCH" >&2; exit 1; }
 has() { [[ " $GATEWAYS " == *" $1 "* ]]; }
 # A sink or gateway that an interrupted run left behind would be measured instead of ours.
-for port in 22775 28089 24180 24181 24190; do
+for port in 22775 28089 24180 24181 24190 24290 2427{1..3} 2428{1..3}; do
   ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "port $port is taken: stop what an earlier run left behind" >&2; exit 1; }
 done
 
@@ -36,7 +37,7 @@ cp "$here"/gateways/*.sh "$work/bench/gateways/"
 target=${CARGO_TARGET_DIR:-$root/target}/$profile
 build() { (cd "$root" && cargo build --quiet --locked --profile "$profile" --package "$1"); }
 if has relay; then build bench-relay; export RELAY_BIN=$target/bench-relay; fi
-if has ours; then
+if has ours || has ours_pg; then
   [ -n "${OURS_BIN:-}" ] || build sms-gateway
   export OURS_BIN=${OURS_BIN:-$target/gateway}
   [ -x "$OURS_BIN" ] || { echo "no gateway at $OURS_BIN" >&2; exit 1; }
@@ -59,5 +60,6 @@ rm -rf "$W" "$OUT"; mkdir -p "$W"
   [ -z "${others// /}" ] || measure "$others"
   bash "$work/bench/run.sh" table
   echo
-  python3 "$here/marks.py" "$OUT"
+  touch "$W/server.jsonl" # only PostgreSQL's runs write it
+  python3 "$here/marks.py" "$OUT" "$W/server.jsonl"
 } | tee "$work/report.md"
