@@ -82,8 +82,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Nothing was moved.
     async fn reroute(&self, batch: Vec<Reroute>) -> Result<Vec<bool>, StoreError>;
 
-    /// Messages whose intent is open although nobody works on them: what a crash left behind.
-    /// Called once at start, before the first `admit`.
+    /// Messages whose intent is open although nobody works on them: what a crash left behind. Makes those due that wait
+    /// for nothing but what the last process remembered; see [`Then::Later`]. Called once at start, before the first
+    /// `admit`.
     ///
     /// # Errors
     /// The store cannot be read.

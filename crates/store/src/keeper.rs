@@ -30,13 +30,15 @@ pub(crate) struct Keeper<T> {
     pub(crate) parked: Parked,
     /// Attempts that were open when the store was opened.
     pub(crate) orphans: Vec<(MessageId, u16)>,
+    /// Messages that were put off until their end then.
+    pub(crate) put_off: Vec<MessageId>,
     keys: Arc<Keys>,
 }
 
 impl<T: Tables> Keeper<T> {
     pub(crate) fn new(tables: T, keys: Arc<Keys>) -> Self {
         let (book, queue, parked) = (Book::default(), Queue::default(), Parked::default());
-        Self { tables, book, queue, parked, orphans: Vec::new(), keys }
+        Self { tables, book, queue, parked, orphans: Vec::new(), put_off: Vec::new(), keys }
     }
 
     /// Runs `work` in a transaction of its own.

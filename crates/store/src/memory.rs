@@ -44,10 +44,11 @@ impl MemoryStore {
         self.unavailable.store(unavailable, Ordering::SeqCst);
     }
 
-    /// What a crash would leave behind: every open attempt becomes an orphan.
+    /// What a crash would leave behind: every open attempt becomes an orphan, and nobody knows what is put off.
     pub fn crash(&self) {
         let mut keeper = self.lock();
         keeper.orphans = keeper.tables.open();
+        keeper.put_off = keeper.tables.put_off();
     }
 
     fn lock(&self) -> MutexGuard<'_, Keeper<MemoryTables>> {

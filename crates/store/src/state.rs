@@ -46,6 +46,13 @@ pub(crate) enum Wait {
     Until(UnixMs),
 }
 
+impl State {
+    /// It waits for nothing but what the process that put it off remembers, and no provider may hold it.
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.copies == 0 && matches!(self.wait, Wait::Until(due) if due >= self.expires)
+    }
+}
+
 /// One message under change: its state before and after, and the new lines of its history.
 #[derive(Debug)]
 pub(crate) struct Turn {

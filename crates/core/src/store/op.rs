@@ -187,7 +187,9 @@ pub enum Then {
     Later {
         /// With whom next.
         lane: ProviderName,
-        /// Not before.
+        /// Not before. At the message's end: until whoever settles it has it wait otherwise ([`Reroute`]); nobody knows of
+        /// that once its process is gone, so [`Store::orphans`](super::Store::orphans) makes it due at once where no
+        /// provider may hold a copy.
         due: UnixMs,
     },
     /// The provider took it.

@@ -1,9 +1,10 @@
 //! Messages that wait, expire, and callers that wait for a verdict; shutdown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sms_core::store::CancelOutcome;
-use sms_core::{Kind, MessageId, Status};
+use sms_core::{Clock, Kind, MessageId, Status, SystemClock, UnixMs};
 use sms_engine::{Code, SendRequest};
 use tokio::time::Instant;
 
@@ -94,6 +95,20 @@ async fn a_message_without_a_place_in_the_retry_budget_expires_when_its_time_is_
         let record = bench.record(id).await;
         assert!(record.status != Status::Expired || record.updated >= record.expires, "{record:?}");
     }
+}
+
+/// Places in the retry budget are remembered by the process alone.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_place_in_the_retry_budget_goes_after_a_restart() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(UnixMs::new(1_764_000_000_000)));
+    let (before, ids) = throttled().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    before.a.always(None);
+    before.store.crash();
+    let setup = Setup { candidates: vec!["a"], ..Setup::default() };
+    let after = Bench::over(setup, Arc::clone(&before.store), clock).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(count(&after, &ids, Status::Sent).await, 200);
 }
 
 #[tokio::test(start_paused = true)]

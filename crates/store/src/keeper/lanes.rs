@@ -57,6 +57,11 @@ impl<T: Tables> Keeper<T> {
 
     /// Attempts that were open when the store was opened and that nobody settled since.
     pub(crate) fn orphans(&mut self, now: UnixMs) -> Result<Vec<Leased>, Failure> {
+        for id in self.put_off.clone() {
+            let Some(state) = self.tables.state(id)?.filter(State::is_put_off) else { continue };
+            let (attempt, lane) = (state.attempt, state.lane.clone());
+            self.reroute_one(&Reroute { id, attempt, from: lane.clone(), lane, due: now, at: now })?;
+        }
         let mut leased = Vec::new();
         for (id, attempt) in self.orphans.clone() {
             let Some(state) = self.open(id, attempt)? else { continue };

@@ -81,6 +81,10 @@ impl MemoryTables {
         states.filter(|state| state.wait == Wait::Open).map(|state| (state.id, state.attempt)).collect()
     }
 
+    pub(crate) fn put_off(&self) -> Vec<MessageId> {
+        self.messages.values().map(|row| &row.state).filter(|state| state.is_put_off()).map(|state| state.id).collect()
+    }
+
     fn next_id(&mut self) -> i64 {
         self.last_id += 1;
         self.last_id

@@ -160,6 +160,9 @@ fn restore(keeper: &mut Keeper<SqliteTables>, now: UnixMs) -> rusqlite::Result<(
         if state.wait == Wait::Open {
             keeper.orphans.push((state.id, state.attempt));
         }
+        if state.is_put_off() {
+            keeper.put_off.push(state.id);
+        }
         keeper.queue.commit(); // each by itself: all of them to take back would be more than all of them
     }
 
