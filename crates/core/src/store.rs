@@ -90,6 +90,21 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The store cannot be read.
     async fn orphans(&self) -> Result<Vec<Leased>, StoreError>;
 
+    /// Messages whose intent is open with a node that died: they are this node's from now on, and an attempt of theirs
+    /// may or may not have reached the provider. Asked about every second; cheap when there are none. A store that
+    /// belongs to one process has none.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    async fn adopt(&self, _now: UnixMs) -> Result<Vec<Leased>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// How many nodes live on this store, this one included; at least 1. From memory: a few seconds old at most.
+    fn nodes(&self) -> usize {
+        1
+    }
+
     /// The lanes that hold waiting messages.
     ///
     /// # Errors
