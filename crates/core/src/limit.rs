@@ -4,6 +4,8 @@
 //! let nearly 2N through, so this keeps the acceptance times themselves; for N above
 //! [`EXACT_MAX`] it keeps sub-windows and errs on the refusing side.
 
+mod packed;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -100,6 +102,21 @@ impl Ledger {
             if buckets.back().is_some_and(|bucket| bucket.count == 0) {
                 buckets.pop_back();
             }
+        }
+    }
+
+    /// Takes back one acceptance that was counted at `at`, whatever was counted since: what it was for did not happen.
+    pub fn take_back(&mut self, at: UnixMs) {
+        // Where a clock stepped back it stands later; the earlier one goes, so that the others count no shorter.
+        let (at, times) = (at.get(), self.exact.as_slice());
+        let place = times.partition_point(|time| *time < at);
+        let kept: Vec<i64> = times.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, time)| *time).collect();
+        self.exact = Times::Many(kept);
+        for buckets in &mut self.coarse {
+            if let Some(bucket) = buckets.iter_mut().find(|bucket| bucket.last >= at) {
+                bucket.count = bucket.count.saturating_sub(1);
+            }
+            buckets.retain(|bucket| bucket.count > 0);
         }
     }
 

@@ -46,12 +46,39 @@ enum Entry {
 
 impl Default for Book {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, charged: Vec::new(), next: 0, looked: UnixMs::new(0) }
+        Self::of(SHARDS)
     }
 }
 
 impl Book {
+    /// An empty book for a few keys, of a store that keeps its limits elsewhere.
+    pub(crate) fn small() -> Self {
+        Self::of(1)
+    }
+
+    fn of(shards: usize) -> Self {
+        let shards = (0..shards).map(|_| Shard::default()).collect();
+        Self { shards, charged: Vec::new(), next: 0, looked: UnixMs::new(0) }
+    }
+
+    /// Takes in a key's ledger as it was given out by [`Self::give`].
+    pub(crate) fn put(&mut self, key: Hash16, ledger: Ledger, until: UnixMs) {
+        self.shard(&key).insert(Key(key), Entry::Many(Box::new((ledger, until))));
+    }
+
+    /// Gives a key's ledger out, with the time after which it can refuse nothing.
+    pub(crate) fn give(&mut self, key: &Hash16) -> Option<(Ledger, UnixMs)> {
+        match self.shard(key).remove(&Key(*key))? {
+            Entry::Many(many) => Some(*many),
+            one @ Entry::One { at, .. } => Some((ledger(at), one.until())),
+        }
+    }
+
+    /// Keys charged since the last commit, in order and once for each charge.
+    pub(crate) fn charged(&self) -> &[Hash16] {
+        &self.charged
+    }
+
     /// How long the key must wait; `None` when one more acceptance is allowed.
     pub(crate) fn refusal(&mut self, key: &Hash16, now: UnixMs, windows: &[Window]) -> Option<Duration> {
         match self.shard(key).get_mut(&Key(*key)) {
@@ -108,7 +135,7 @@ impl Book {
         }
         self.looked = now;
         let at = self.next;
-        self.next = (at + 1) % SHARDS;
+        self.next = (at + 1) % self.shards.len();
         if let Some(shard) = self.shards.get_mut(at) {
             shard.retain(|_, entry| entry.until() >= now);
             if shard.len() * 4 < shard.capacity() {

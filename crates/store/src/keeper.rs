@@ -41,6 +41,12 @@ impl<T: Tables> Keeper<T> {
         Self { tables, book, queue, parked, orphans: Vec::new(), put_off: Vec::new(), keys }
     }
 
+    /// For one batch of a store whose memory is elsewhere.
+    pub(crate) fn brief(tables: T, keys: Arc<Keys>) -> Self {
+        let (queue, parked) = (Queue::default(), Parked::default());
+        Self { tables, book: Book::small(), queue, parked, orphans: Vec::new(), keys }
+    }
+
     /// Runs `work` in a transaction of its own.
     pub(crate) fn transact<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R, Failure>) -> Result<R, Failure> {
         self.tables.begin()?;
@@ -83,15 +89,20 @@ impl<T: Tables> Keeper<T> {
             let (message, tenant, status, at) = (after.id, &after.tenant, after.status, after.updated);
             self.tables.add_notice(&NewNotice { message, tenant, status, at, due: at })?;
         }
-        Ok(Change {
-            id: after.id,
-            tenant: after.tenant.clone(),
-            provider: after.provider.clone(),
-            country: after.country,
-            from: before.status,
-            to: after.status,
-            created: after.created,
-        })
+        Ok(Change { from: before.status, ..unchanged(after) })
+    }
+}
+
+/// The change that left a message as it is.
+pub(crate) fn unchanged(state: &State) -> Change {
+    Change {
+        id: state.id,
+        tenant: state.tenant.clone(),
+        provider: state.provider.clone(),
+        country: state.country,
+        from: state.status,
+        to: state.status,
+        created: state.created,
     }
 }
 

@@ -13,6 +13,7 @@ mod memory;
 mod notices;
 mod parked;
 mod parts;
+pub mod postgres;
 mod prepare;
 mod queue;
 mod read;
@@ -22,4 +23,5 @@ mod tables;
 
 pub use key::{KeyError, StoreKey};
 pub use memory::MemoryStore;
+pub use postgres::PgStore;
 pub use sqlite::{OpenError, SqliteStore};

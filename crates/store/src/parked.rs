@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sms_core::store::{RECEIPT_PARKED, ReceivedReceipt};
-use sms_core::{MessageId, ProviderName, UnixMs};
+use sms_core::{DeliveryState, MessageId, ProviderName, UnixMs};
 
 /// Most receipts kept; an authenticated provider that sends more loses the oldest.
 pub(crate) const PARKED_MAX: usize = 10_000;
@@ -50,6 +50,11 @@ impl Parked {
                 Undo::Remove(id, receipt) => self.put(id, receipt),
             }
         }
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<ReceivedReceipt> {
+        self.receipts.values().cloned().collect()
     }
 
     /// The receipts of `provider` that speak of this message, oldest first.
@@ -98,6 +103,28 @@ pub(crate) fn is_stale(parked: &ReceivedReceipt, now: UnixMs) -> bool {
     now > parked.at.plus(RECEIPT_PARKED)
 }
 
+/// A receipt's state as a row has it; what we do not know keeps its words behind a mark.
+pub(crate) fn delivery_text(state: &DeliveryState) -> String {
+    match state {
+        DeliveryState::Unrecognised(raw) => format!("?{raw}"),
+        known @ (DeliveryState::Delivered
+        | DeliveryState::Expired
+        | DeliveryState::Pending
+        | DeliveryState::Undelivered) => known.as_str().to_owned(),
+    }
+}
+
+/// Reads [`delivery_text`] back; `None` for what nobody wrote.
+pub(crate) fn delivery(text: &str) -> Option<DeliveryState> {
+    match text {
+        "delivered" => Some(DeliveryState::Delivered),
+        "expired" => Some(DeliveryState::Expired),
+        "pending" => Some(DeliveryState::Pending),
+        "undelivered" => Some(DeliveryState::Undelivered),
+        other => other.strip_prefix('?').map(|raw| DeliveryState::Unrecognised(raw.to_owned())),
+    }
+}
+
 fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<ParkedId>>, key: &K, id: ParkedId) {
     if let Some(ids) = index.get_mut(key) {
         ids.retain(|other| *other != id);
@@ -109,7 +136,7 @@ fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<ParkedId>>, key: &
 
 #[cfg(test)]
 mod tests {
-    use sms_core::{DeliveryState, Receipt};
+    use sms_core::Receipt;
 
     use super::*;
 
@@ -135,6 +162,15 @@ mod tests {
         assert_eq!(all.of(message(7), &mitto, "u1"), [1, 3, 4]);
         assert_eq!(all.of(message(7), &mitto, ""), [3, 4]);
         assert!(all.of(message(8), &mitto, "u2").is_empty());
+    }
+
+    #[test]
+    fn receipts_keep_their_state() {
+        let raw = DeliveryState::Unrecognised("delivered".to_owned());
+        for state in [DeliveryState::Delivered, DeliveryState::Expired, DeliveryState::Pending, raw] {
+            assert_eq!(delivery(&delivery_text(&state)), Some(state));
+        }
+        assert_eq!(delivery("odd"), None);
     }
 
     #[test]

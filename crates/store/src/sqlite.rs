@@ -9,6 +9,7 @@ mod charges;
 mod check;
 mod checkpoint;
 mod error;
+mod export;
 mod mark;
 mod notices;
 mod open;
@@ -34,6 +35,7 @@ use sms_core::store::{
 use sms_core::{Clock, MessageId, ProviderName, TenantId, UnixMs};
 
 pub use error::OpenError;
+pub(crate) use export::{Export, Exported, unreadable};
 
 use crate::key::{Keys, StoreKey};
 use crate::tables::Tables as _;

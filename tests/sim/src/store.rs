@@ -209,6 +209,14 @@ impl Store for FaultyStore {
         Ok(self.pass_on(leased))
     }
 
+    async fn adopt(&self, now: UnixMs) -> Result<Vec<Leased>, StoreError> {
+        self.inner.adopt(now).await
+    }
+
+    fn nodes(&self) -> usize {
+        self.inner.nodes()
+    }
+
     async fn lanes(&self) -> Result<Vec<ProviderName>, StoreError> {
         self.inner.lanes().await
     }

@@ -27,7 +27,8 @@ impl<T: Tables> Keeper<T> {
         Ok(())
     }
 
-    fn admit_one(&mut self, new: &NewAdmit, now: UnixMs) -> Result<Verdict, Failure> {
+    /// Decides one entry.
+    pub(crate) fn admit_one(&mut self, new: &NewAdmit, now: UnixMs) -> Result<Verdict, Failure> {
         if let Some(verdict) = self.replayed(new, now)? {
             return Ok(verdict);
         }

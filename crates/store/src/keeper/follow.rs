@@ -91,7 +91,8 @@ impl<T: Tables> Keeper<T> {
         Ok(state.filter(|state| state.wait == Wait::Open && state.attempt == attempt))
     }
 
-    fn settle_one(&mut self, settle: &Settle) -> Result<Settled, Failure> {
+    /// Records one outcome.
+    pub(crate) fn settle_one(&mut self, settle: &Settle) -> Result<Settled, Failure> {
         let Some(state) = self.open(settle.id, settle.attempt)? else { return Ok(Settled::Fenced) };
         let mut turn = Turn::of(state);
         let sent = match &settle.then {

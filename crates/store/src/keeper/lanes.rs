@@ -28,14 +28,28 @@ impl<T: Tables> Keeper<T> {
         let room = Room { countries: &want.room, others: want.others };
         let mut shown = Vec::new();
         for id in self.queue.look(&want.lane, now, want.max, &room) {
-            let Some(state) = self.waiting(id)? else { continue };
-            let payload = self.tables.payload(&state)?;
-            match read::waiting(&self.keys, &state, &payload) {
-                Some(waiting) => shown.push(waiting),
-                None => self.give_up(state, now)?,
-            }
+            shown.extend(self.show(id, now)?);
         }
         Ok(shown)
+    }
+
+    /// One message that waits; `None` where it cannot be sent.
+    pub(crate) fn show(&mut self, id: MessageId, now: UnixMs) -> Result<Option<Waiting>, Failure> {
+        let Some(state) = self.waiting(id)? else { return Ok(None) };
+        let payload = self.tables.payload(&state)?;
+        let waiting = read::waiting(&self.keys, &state, &payload);
+        if waiting.is_none() {
+            self.give_up(state, now)?;
+        }
+        Ok(waiting)
+    }
+
+    /// Ends one message whose time to live has passed.
+    pub(crate) fn end(&mut self, id: MessageId, now: UnixMs) -> Result<Option<Change>, Failure> {
+        let Some(state) = self.waiting(id)? else { return Ok(None) };
+        let mut turn = Turn::of(state);
+        turn.expire(now);
+        self.finish(&turn).map(Some)
     }
 
     /// Has waiting messages wait elsewhere; says of each whether it still waited as told.
@@ -47,10 +61,7 @@ impl<T: Tables> Keeper<T> {
     pub(crate) fn sweep(&mut self, now: UnixMs, max: usize) -> Result<Vec<Change>, Failure> {
         let mut changes = Vec::new();
         for id in self.queue.expired(now, max) {
-            let Some(state) = self.waiting(id)? else { continue };
-            let mut turn = Turn::of(state);
-            turn.expire(now);
-            changes.push(self.finish(&turn)?);
+            changes.extend(self.end(id, now)?);
         }
         Ok(changes)
     }
@@ -77,7 +88,8 @@ impl<T: Tables> Keeper<T> {
         Ok(leased)
     }
 
-    fn claim_one(&mut self, id: MessageId, now: UnixMs) -> Result<Option<Leased>, Failure> {
+    /// Opens the next attempt of a message that waits; `None` where it cannot be sent.
+    pub(crate) fn claim_one(&mut self, id: MessageId, now: UnixMs) -> Result<Option<Leased>, Failure> {
         let Some(state) = self.waiting(id)? else { return Ok(None) };
         let mut turn = Turn::of(state);
         turn.begin(turn.state.lane.clone(), now);

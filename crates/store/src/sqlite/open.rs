@@ -21,6 +21,7 @@ use super::tables::SqliteTables;
 use super::upkeep::Companions;
 use crate::keeper::{Keeper, job};
 use crate::key::Keys;
+use crate::parked::delivery;
 use crate::state::Wait;
 
 /// A file that nobody else uses: checked, migrated and read in.
@@ -181,7 +182,7 @@ fn parked(row: &rusqlite::Row<'_>) -> rusqlite::Result<ReceivedReceipt> {
     let receipt = Receipt {
         message: row.get::<_, Option<[u8; 16]>>(2)?.map(sms_core::MessageId::from_bytes),
         upstream_id: row.get(3)?,
-        state: rows::delivery(row.get_ref(4)?.as_str()?)?,
+        state: delivery(row.get_ref(4)?.as_str()?).ok_or_else(|| rows::unreadable("state"))?,
         provider_code: row.get(5)?,
         at: row.get::<_, Option<i64>>(6)?.map(UnixMs::new),
         part: row.get::<_, Option<u16>>(8)?.zip(row.get(9)?).map(|(number, of)| Part { number, of }),

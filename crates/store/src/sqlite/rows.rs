@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
 use rusqlite::{Error, ErrorCode, Row, ffi};
 use sms_core::store::StoreError;
-use sms_core::{Country, DeliveryState, MessageId, ProviderName, Status, TenantId, UnixMs};
+use sms_core::{Country, MessageId, ProviderName, Status, TenantId, UnixMs};
 
 use crate::key::Hash16;
 use crate::state::{State, Wait};
@@ -114,30 +114,6 @@ pub(super) fn text(log: &[u8]) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(log))
 }
 
-/// A receipt's state; what we do not know keeps its words behind a mark.
-pub(super) fn delivery_text(state: &DeliveryState) -> String {
-    match state {
-        DeliveryState::Unrecognised(raw) => format!("?{raw}"),
-        known @ (DeliveryState::Delivered
-        | DeliveryState::Expired
-        | DeliveryState::Pending
-        | DeliveryState::Undelivered) => known.as_str().to_owned(),
-    }
-}
-
-pub(super) fn delivery(text: &str) -> rusqlite::Result<DeliveryState> {
-    match text {
-        "delivered" => Ok(DeliveryState::Delivered),
-        "expired" => Ok(DeliveryState::Expired),
-        "pending" => Ok(DeliveryState::Pending),
-        "undelivered" => Ok(DeliveryState::Undelivered),
-        other => match other.strip_prefix('?') {
-            Some(raw) => Ok(DeliveryState::Unrecognised(raw.to_owned())),
-            None => Err(unreadable("state")),
-        },
-    }
-}
-
 /// A column holds something that this build never writes.
 pub(super) fn unreadable(column: &'static str) -> Error {
     FromSqlError::Other(format!("unreadable {column}").into()).into()
@@ -193,14 +169,5 @@ mod tests {
         let failure = failure(ffi::SQLITE_CORRUPT);
         assert!(matches!(failure.error, StoreError::Damaged(_)));
         assert_eq!(failure.scope, Scope::Broken);
-    }
-
-    #[test]
-    fn receipts_keep_their_state() {
-        let raw = DeliveryState::Unrecognised("delivered".to_owned());
-        for state in [DeliveryState::Delivered, DeliveryState::Expired, DeliveryState::Pending, raw] {
-            assert_eq!(delivery(&delivery_text(&state)).unwrap(), state);
-        }
-        assert!(delivery("odd").is_err());
     }
 }

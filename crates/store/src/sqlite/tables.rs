@@ -11,7 +11,7 @@ use super::notices::{self, Notices};
 use super::rows::{self, Names, state_columns, stored_columns};
 use super::upkeep::Companions;
 use crate::key::Hash16;
-use crate::parked::ParkedId;
+use crate::parked::{ParkedId, delivery_text};
 use crate::state::{State, Turn};
 use crate::tables::{Failure, Kept, NewNotice, Payload, Sealed, Stored, Tables, first_id};
 
@@ -217,7 +217,7 @@ impl Tables for SqliteTables {
             received.provider.as_str(),
             receipt.message.as_ref().map(MessageId::as_bytes),
             receipt.upstream_id,
-            rows::delivery_text(&receipt.state),
+            delivery_text(&receipt.state),
             receipt.provider_code,
             receipt.at.map(UnixMs::get),
             received.at.get(),

@@ -1,0 +1,187 @@
+//! What happens to accepted messages: the rows are read in and locked, the keeper decides, everything is written back in one
+//! commit.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sms_core::store::{CancelOutcome, Entry, Receipted, ReceivedReceipt, Reroute, Retelling, Settle, Settled, Then};
+use sms_core::{MessageId, TenantId, UnixMs};
+
+use super::batch::Operation;
+use super::rows::clean;
+use super::work::Work;
+use super::{Shared, flush, lanes, load};
+use crate::keeper::Keeper;
+use crate::parts;
+use crate::state::Wait;
+use crate::tables::{Failure, Stored};
+
+/// Records outcomes.
+#[derive(Debug)]
+pub(super) struct Settling;
+
+impl Operation for Settling {
+    type Item = Settle;
+    type Answer = Settled;
+
+    async fn run(shared: &Arc<Shared>, items: Vec<Settle>) -> Result<Vec<Settled>, Failure> {
+        let mut conn = shared.pool.lend().await?;
+        let me = shared.node.id();
+        let (work, parked) =
+            load::settled(&mut conn, items.iter().map(|settle| settle.id), &upstream_ids(&items)).await?;
+        let foreign = work.foreign(me);
+        let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
+        for (row, received) in parked {
+            keeper.parked.add(row, received);
+        }
+        let mut settled = Vec::with_capacity(items.len());
+        for settle in &items {
+            // Another node took it over: whatever its number, this is not the attempt that counts.
+            let is_ours = !foreign.contains(&settle.id);
+            let one = if is_ours { again(shared, &keeper.tables, settle) } else { Some(Settled::Fenced) };
+            settled.push(match one {
+                Some(known) => known,
+                None => keeper.settle_one(settle)?,
+            });
+        }
+        if let Err(failure) = flush::commit(&mut conn, &keeper.tables, me).await {
+            shared.unsure(opened(&items, &settled));
+            return Err(failure);
+        }
+        conn.done();
+        if !opened(&items, &settled).is_empty() {
+            shared.node.living()?; // whoever takes this node for dead adopts them
+        }
+        shared.sure(&items);
+        wait(shared, &keeper.tables);
+        Ok(settled)
+    }
+
+    fn opens(item: &Settle, answer: &Settled) -> Option<(MessageId, u16)> {
+        matches!(answer, Settled::Done { go: true, .. }).then(|| (item.id, item.attempt.saturating_add(1)))
+    }
+}
+
+/// The attempts that a batch opens.
+fn opened(items: &[Settle], settled: &[Settled]) -> Vec<(MessageId, u16)> {
+    items.iter().zip(settled).filter_map(|(item, answer)| Settling::opens(item, answer)).collect()
+}
+
+/// The answer to the repetition of what was committed although nobody was told: its next attempt is open.
+fn again(shared: &Shared, work: &Work, settle: &Settle) -> Option<Settled> {
+    let state = work.now(settle.id)?;
+    let next = settle.attempt.saturating_add(1);
+    let is_open = state.wait == Wait::Open && state.attempt == next && matches!(settle.then, Then::Again { .. });
+    let go = is_open && shared.was_unsure(settle.id, next);
+    go.then(|| Settled::Done { change: crate::keeper::unchanged(state), go })
+}
+
+fn upstream_ids(items: &[Settle]) -> Vec<String> {
+    let sent = items.iter().filter_map(|settle| match &settle.then {
+        Then::Sent { upstream_id } if !upstream_id.is_empty() => Some(upstream_id.as_str()),
+        Then::Again { .. } | Then::End(_) | Then::Later { .. } | Then::Sent { .. } => None,
+    });
+    let ids = sent.flat_map(|ids| parts::ids(ids).unwrap_or_else(|| vec![ids]));
+    ids.map(clean).collect::<HashSet<_>>().into_iter().collect()
+}
+
+/// Matches receipts, or parks them.
+#[derive(Debug)]
+pub(super) struct Receiving;
+
+impl Operation for Receiving {
+    type Item = ReceivedReceipt;
+    type Answer = Receipted;
+
+    async fn run(shared: &Arc<Shared>, items: Vec<ReceivedReceipt>) -> Result<Vec<Receipted>, Failure> {
+        let mut conn = shared.pool.lend().await?;
+        let work = load::receipted(&mut conn, &items).await?;
+        let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
+        let receipted = keeper.receipts(&items, shared.clock.now())?;
+        flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+        conn.done();
+        Ok(receipted)
+    }
+
+    fn opens(_item: &ReceivedReceipt, _answer: &Receipted) -> Option<(MessageId, u16)> {
+        None
+    }
+}
+
+/// Cancels a message to which nothing happened yet.
+pub(super) async fn cancel(
+    shared: &Arc<Shared>,
+    tenant: &TenantId,
+    id: MessageId,
+    now: UnixMs,
+) -> Result<CancelOutcome, Failure> {
+    alone(shared, id, |keeper| keeper.cancel(tenant, id, now)).await
+}
+
+/// Appends to a message's history.
+pub(super) async fn note(
+    shared: &Arc<Shared>,
+    tenant: &TenantId,
+    id: MessageId,
+    entry: Entry,
+) -> Result<Option<Stored>, Failure> {
+    alone(shared, id, |keeper| keeper.note(tenant, id, &entry)).await
+}
+
+/// Has a tenant told of one message once more.
+pub(super) async fn retell(
+    shared: &Arc<Shared>,
+    tenant: &TenantId,
+    id: MessageId,
+    now: UnixMs,
+) -> Result<u64, Failure> {
+    alone(shared, id, |keeper| keeper.retell(tenant, &Retelling::Message(id), now)).await
+}
+
+/// Has waiting messages wait elsewhere.
+pub(super) async fn reroute(shared: &Arc<Shared>, batch: &[Reroute]) -> Result<Vec<bool>, Failure> {
+    let mut conn = shared.pool.lend().await?;
+    let work = load::messages(&mut conn, batch.iter().map(|reroute| reroute.id)).await?;
+    let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
+    let moved = keeper.reroute(batch)?;
+    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    conn.done();
+    wait(shared, &keeper.tables);
+    Ok(moved)
+}
+
+async fn alone<R>(
+    shared: &Arc<Shared>,
+    id: MessageId,
+    decide: impl FnOnce(&mut Keeper<Work>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut conn = shared.pool.lend().await?;
+    let work = load::messages(&mut conn, [id]).await?;
+    let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
+    let done = decide(&mut keeper)?;
+    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    conn.done();
+    Ok(done)
+}
+
+/// Remembers who waits from now on.
+fn wait(shared: &Shared, work: &Work) {
+    work.out.changed.keys().filter_map(|id| work.now(*id)).for_each(|state| lanes::waits(shared, state));
+}
+
+/// Takes up parked receipts whose message became known at the same moment: neither saw the other.
+pub(super) async fn rematch(shared: &Arc<Shared>) -> Result<(), Failure> {
+    let mut conn = shared.pool.lend().await?;
+    let found = conn.rows(REMATCH, &[]).await?;
+    let received = found.iter().map(super::rows::parked).collect::<Result<Vec<_>, _>>()?;
+    if !received.is_empty() {
+        let (rows, received): (Vec<i64>, Vec<ReceivedReceipt>) = received.into_iter().unzip();
+        Receiving::run(shared, received).await?; // told twice is harmless, lost is not
+        conn.execute("DELETE FROM parked WHERE row = ANY($1::int8[])", &[&rows]).await?;
+    }
+    conn.done();
+    Ok(())
+}
+
+const REMATCH: &str = "SELECT p.row, p.provider, p.message, p.upstream_id, p.state, p.code, p.their_time, p.at, p.part, \
+    p.parts FROM parked p JOIN upstream u ON u.upstream_id = p.upstream_id AND u.provider = p.provider ORDER BY p.row LIMIT 256";

@@ -1,0 +1,113 @@
+//! What must be put right later: attempts that were opened for somebody who went away, acceptances of which nobody knows
+//! whether they were committed, and charges for what did not happen. Done by one task, as soon as the database answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sms_core::{MessageId, UnixMs};
+use tokio::sync::mpsc;
+
+use super::{Shared, flush, lanes, limits, load};
+use crate::keeper::Keeper;
+use crate::key::Hash16;
+use crate::state::Wait;
+use crate::tables::{Failure, NewAdmit};
+
+/// Where it is told.
+#[derive(Debug)]
+pub(super) struct Mend(mpsc::UnboundedSender<Wrong>);
+
+/// Something to put right.
+#[derive(Clone, Debug)]
+pub(super) enum Wrong {
+    /// It may have been accepted. If so nobody was told, so nobody works on it; if not, it was charged.
+    Doubt { id: MessageId, begins: bool, charged: Vec<(Hash16, UnixMs)> },
+    /// It did not happen.
+    Refund(Vec<(Hash16, UnixMs)>),
+    /// Nothing of it was sent.
+    Release(Vec<(MessageId, u16)>),
+}
+
+impl Mend {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Wrong>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (Self(tell), told)
+    }
+
+    pub(super) fn release(&self, attempts: Vec<(MessageId, u16)>) {
+        if !attempts.is_empty() {
+            drop(self.0.send(Wrong::Release(attempts))); // closed: the next node's `adopt` finds them
+        }
+    }
+
+    pub(super) fn refund(&self, charged: Vec<(Hash16, UnixMs)>) {
+        if !charged.is_empty() {
+            drop(self.0.send(Wrong::Refund(charged))); // closed: the limits err on the refusing side
+        }
+    }
+
+    pub(super) fn doubt(&self, new: &NewAdmit, charged: Vec<(Hash16, UnixMs)>) {
+        drop(self.0.send(Wrong::Doubt { id: new.state.id, begins: new.begin, charged })); // as above
+    }
+}
+
+/// Puts right what is told until the store is closed.
+pub(super) async fn run(shared: Arc<Shared>, mut told: mpsc::UnboundedReceiver<Wrong>) {
+    while let Some(first) = told.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX {
+            let Ok(next) = told.try_recv() else { break };
+            batch.push(next);
+        }
+        let is_doubtful = batch.iter().any(|wrong| matches!(wrong, Wrong::Doubt { .. }));
+        if is_doubtful {
+            tokio::time::sleep(DOUBT_PAUSE).await; // a commit without an answer may still be on its way
+        }
+        while let Err(failure) = mend(&shared, &batch).await {
+            if shared.pool.is_closed() {
+                return;
+            }
+            tracing::warn!("what others left behind waits to be put right: {}", failure.error);
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+async fn mend(shared: &Arc<Shared>, batch: &[Wrong]) -> Result<(), Failure> {
+    let (mut attempts, mut refunds) = (Vec::new(), Vec::new());
+    for wrong in batch {
+        match wrong {
+            Wrong::Doubt { id, begins: true, .. } => attempts.push((*id, 1)),
+            Wrong::Doubt { .. } => {}
+            Wrong::Refund(charged) => refunds.extend(charged.iter().copied()),
+            Wrong::Release(all) => attempts.extend(all.iter().copied()),
+        }
+    }
+    let doubted = batch.iter().filter_map(|wrong| match wrong {
+        Wrong::Doubt { id, charged, .. } => Some((*id, charged)),
+        Wrong::Refund(_) | Wrong::Release(_) => None,
+    });
+    let doubted: Vec<_> = doubted.collect();
+    let mut conn = shared.pool.lend().await?;
+    let ids = attempts.iter().map(|(id, _)| *id).chain(doubted.iter().map(|(id, _)| *id));
+    let work = load::messages(&mut conn, ids).await?;
+    let never = doubted.iter().filter(|(id, _)| !work.messages.contains_key(id));
+    refunds.extend(never.flat_map(|(_, charged)| charged.iter().copied()));
+    let (now, me) = (shared.clock.now(), shared.node.id());
+    let foreign = work.foreign(me);
+    attempts.retain(|(id, _)| !foreign.contains(id));
+    let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
+    keeper.release(&attempts, now)?;
+    flush::commit(&mut conn, &keeper.tables, me).await?;
+    let states = keeper.tables.messages.values().map(|loaded| &loaded.stored.state);
+    states.filter(|state| state.wait != Wait::Idle).for_each(|state| lanes::waits(shared, state));
+    if !refunds.is_empty() {
+        limits::refund(&mut conn, &refunds).await?;
+    }
+    conn.done();
+    Ok(())
+}
+
+const BATCH_MAX: usize = 256;
+const DOUBT_PAUSE: Duration = Duration::from_millis(2_500);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
