@@ -1,7 +1,8 @@
-//! What one message costs the embedded store: acceptance with its first attempt, outcome, receipt, each durable.
+//! What one message costs the store: acceptance with its first attempt, outcome, receipt, each durable.
 //!
 //! `cargo bench -p sms-store [-- FOLDER]` prints messages a second, CPU seconds per 1,000 messages, the bytes of the
-//! files, and the waits of a paced run.
+//! files, and the waits of a paced run. `-- postgres://user@host/database` measures the other store in databases of its own
+//! on that server, which must run on this machine and alone: the second CPU figure is that of every `postgres` here.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures and prints")]
 
 use std::path::Path;
@@ -17,7 +18,8 @@ use sms_core::{
     Body, Channel, Class, Clock, Country, DeliveryState, Encoding, LimitId, MessageId, Msisdn, ProviderName, Receipt,
     Sender, Store, SystemClock, TenantId, Window,
 };
-use sms_store::{SqliteStore, StoreKey};
+use sms_store::postgres::PgOptions;
+use sms_store::{PgStore, SqliteStore, StoreKey};
 use tokio::time::Instant;
 
 const MESSAGES: u64 = 60_000;
@@ -44,8 +46,8 @@ struct Load {
 }
 
 async fn full_speed(name: &str, folder: Option<&str>, load: Load) {
-    let bench = Bench::new(folder);
-    let (started, cpu) = (Instant::now(), cpu_seconds());
+    let bench = Bench::new(folder).await;
+    let (started, cpu, server) = (Instant::now(), cpu_seconds(), server_seconds());
     let next = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..CONCURRENT)
         .map(|_| {
@@ -64,15 +66,20 @@ async fn full_speed(name: &str, folder: Option<&str>, load: Load) {
     for worker in workers {
         worker.await.unwrap();
     }
-    let (took, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let (took, cpu, server) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu, server_seconds() - server);
     let count = f64::from(u32::try_from(MESSAGES).unwrap());
     let bytes = bench.close().await / MESSAGES;
-    println!("{name}: {:.0} msg/s, {:.4} CPU s/1000, {bytes} B/message", count / took, cpu / count * 1000.0);
+    println!(
+        "{name}: {:.0} msg/s, {:.4} + {:.4} CPU s/1000, {bytes} B/message",
+        count / took,
+        cpu / count * 1000.0,
+        server / count * 1000.0
+    );
 }
 
 /// Messages that wait and are claimed once all are there.
 async fn backlog(folder: Option<&str>) {
-    let bench = Bench::new(folder);
+    let bench = Bench::new(folder).await;
     let (cpu, started) = (cpu_seconds(), Instant::now());
     for first in (0..BACKLOG).step_by(BATCH) {
         let admit = |n: usize| Admit { begin: false, ..bench.admit(n as u64, false) };
@@ -98,7 +105,7 @@ async fn backlog(folder: Option<&str>) {
 }
 
 async fn paced(folder: Option<&str>, per_second: u64) {
-    let bench = Bench::new(folder);
+    let bench = Bench::new(folder).await;
     let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / per_second));
     let mut tasks = Vec::new();
     let cpu = cpu_seconds();
@@ -131,21 +138,26 @@ async fn paced(folder: Option<&str>, per_second: u64) {
 
 #[derive(Clone)]
 struct Bench {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     windows: Arc<[Window]>,
     folder: Arc<tempfile::TempDir>,
 }
 
 impl Bench {
-    fn new(folder: Option<&str>) -> Self {
+    async fn new(folder: Option<&str>) -> Self {
+        let url = folder.filter(|place| place.starts_with("postgres"));
+        let folder = folder.filter(|_| url.is_none());
         let folder = Arc::new(folder.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let key = StoreKey::generate().unwrap();
-        let store = SqliteStore::open(folder.path().join("gateway.db"), &key, Arc::clone(&clock)).unwrap();
+        let store: Arc<dyn Store> = match url {
+            Some(url) => Arc::new(database(url, &key, Arc::clone(&clock)).await),
+            None => Arc::new(SqliteStore::open(folder.path().join("gateway.db"), &key, Arc::clone(&clock)).unwrap()),
+        };
         let window = |max, secs| Window { max, period: Duration::from_secs(secs) };
         let windows = Arc::from([window(1, 30), window(5, 600), window(10, 3_600), window(20, 86_400)]);
-        Self { store: Arc::new(store), clock, windows, folder }
+        Self { store, clock, windows, folder }
     }
 
     /// One message's whole life; how long its acceptance took.
@@ -224,6 +236,19 @@ impl Bench {
     }
 }
 
+/// A node alone on a new database.
+async fn database(url: &str, key: &StoreKey, clock: Arc<dyn Clock>) -> PgStore {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let name = format!("bench_{}", MADE.fetch_add(1, Ordering::SeqCst));
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let options = PgOptions { node: "bench".to_owned(), migrate: true };
+    PgStore::open(&format!("{server}/{name}"), key, clock, options).await.unwrap()
+}
+
 fn details() -> Details {
     Details {
         class: Class::Otp,
@@ -256,8 +281,20 @@ fn folder_bytes(folder: &Path) -> u64 {
 
 /// User and system time of this process so far, in seconds: Linux counts it in hundredths.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    ticks("self", 2) / 100.0
+}
+
+/// The same of every `postgres` process, and of those that ended.
+fn server_seconds() -> f64 {
+    let is_one =
+        |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgres");
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    all.filter(is_one).map(|pid| ticks(&pid, 4)).sum::<f64>() / 100.0
+}
+
+/// The first so many of: user and system time of a process, and of its children that ended.
+fn ticks(pid: &str, fields: usize) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().unwrap());
-    ticks.sum::<f64>() / 100.0
+    after_name.split_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<f64>().ok()).sum()
 }

@@ -205,16 +205,7 @@ impl Pair {
                 let batch = vec![self.receipt(op)];
                 same(&memory.receipts(batch.clone()).await, &other.receipts(batch).await)?;
             }
-            Op::Reopen => {
-                self.other.close().await;
-                self.other = self.place.open(&self.key, self.memory.clock.clone()).await;
-                if matches!(self.place, Place::Database(_)) {
-                    // What a node left open is another's, which must take it over before it can settle it.
-                    self.model.crash();
-                    let (ours, theirs) = (memory.orphans().await, self.other.orphans().await);
-                    same(&ours.map(|all| sorted(&all)), &theirs.map(|all| sorted(&all)))?;
-                }
-            }
+            Op::Reopen => self.reopen().await?,
             Op::Search { .. } => {
                 let filter = self.filter(op);
                 same(&memory.search(filter.clone()).await, &other.search(filter).await)?;
@@ -232,6 +223,18 @@ impl Pair {
             }
         }
         self.agree().await
+    }
+
+    async fn reopen(&mut self) -> TestCaseResult {
+        self.other.close().await;
+        self.other = self.place.open(&self.key, self.memory.clock.clone()).await;
+        if matches!(self.place, Place::Database(_)) {
+            // What a node left open is another's, which must take it over before it can settle it.
+            self.model.crash();
+            let (ours, theirs) = (self.model.orphans().await, self.other.orphans().await);
+            same(&ours.map(|all| sorted(&all)), &theirs.map(|all| sorted(&all)))?;
+        }
+        Ok(())
     }
 
     /// What anybody could see afterwards.
