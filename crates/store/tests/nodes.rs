@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sms_conformance::store::{MITTO, ManualClock, Stand, charge, idempotency, later, number, sent};
-use sms_core::store::{Admit, Leased, Outcome, Settled, StoreError, Verdict};
+use sms_core::store::{Admit, Leased, Outcome, PurgePolicy, Settled, StoreError, Verdict};
 use sms_core::{MessageId, Status, Store};
 use sms_store::postgres::{PgError, PgOptions, copy, migrate};
 use sms_store::{PgStore, SqliteStore, StoreKey};
@@ -216,6 +216,29 @@ async fn what_was_opened_for_somebody_who_went_away_is_released() {
         Some(())
     });
     all.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_that_are_over_are_dropped_whole() {
+    let Some(cluster) = Cluster::new().await else { return };
+    let (stand, day) = (cluster.first.clone(), Duration::from_hours(24));
+    let days = "SELECT relname::text FROM pg_class WHERE relname LIKE 'message\\_d%' AND relkind = 'r' ORDER BY 1";
+    let (old, first) = (stand.send("u1").await, cluster.sql(days).await);
+    assert_eq!(first.len(), 4, "yesterday to the day after tomorrow");
+    let waits = stand.accept(stand.admit()).await;
+    stand.clock.advance(5 * day);
+    let policy = PurgePolicy { keep_messages: 2 * day, keep_numbers: day };
+    let purged = stand.store.purge(policy, stand.now(), 100).await.unwrap();
+    assert_eq!(purged.messages, 1, "the other one still waits");
+    assert!(
+        stand.store.get(None, old).await.unwrap().is_none() && stand.store.get(None, waits).await.unwrap().is_some()
+    );
+    assert_eq!(stand.store.sweep(stand.now(), 9).await.unwrap().len(), 1);
+    let recent = stand.send("u2").await;
+    assert_eq!(stand.store.purge(policy, stand.now(), 100).await.unwrap().messages, 1);
+    let now = cluster.sql(days).await;
+    assert!(now.len() == 4 && first.iter().all(|gone| !now.contains(gone)), "{first:?} {now:?}");
+    assert_eq!(stand.status(recent).await, Status::Sent);
 }
 
 /// Passes bytes on to the server until it is cut.

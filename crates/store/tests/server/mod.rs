@@ -122,7 +122,7 @@ rm -rf data
 "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c max_connections=400 -c fsync=on -c shared_buffers=64MB >server.log 2>&1 &
 server=$!
-trap 'kill -INT $server; wait $server; rm -f port' EXIT
+trap 'kill -INT $server; wait $server; rm -rf port data' EXIT
 idle=0
 while [ $idle -lt 6 ] && kill -0 $server 2>/dev/null; do
     sleep 5
