@@ -14,7 +14,7 @@ use crate::refusal::Code;
 use crate::request::SendRequest;
 use crate::shared::Core;
 
-/// Lines per tenant and second.
+/// Lines per tenant and second, on all nodes together.
 const LINES_MAX: u32 = 100;
 
 /// One bucket a tenant; tenants are configured, so the map is bounded.
@@ -25,14 +25,15 @@ pub(crate) struct BlockedBudget {
 
 impl BlockedBudget {
     /// Takes one line of this second's budget.
-    pub(crate) fn allows(&self, tenant: &TenantId, now: Instant) -> bool {
+    pub(crate) fn allows(&self, tenant: &TenantId, nodes: usize, now: Instant) -> bool {
+        let share = LINES_MAX / u32::try_from(nodes.max(1)).unwrap_or(u32::MAX);
         let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         let (began, lines) = seconds.entry(tenant.clone()).or_insert((now, 0));
         if now.duration_since(*began) >= Duration::from_secs(1) {
             (*began, *lines) = (now, 0);
         }
         *lines += 1;
-        *lines <= LINES_MAX
+        *lines <= share
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) async fn remember(core: &Core, first: Leased, code: Code) {
 
 /// A failure loses a line of history, nothing else.
 async fn write(core: &Core, message: NewMessage, code: Code) {
-    if !core.blocked.allows(&message.tenant, Instant::now()) {
+    if !core.blocked.allows(&message.tenant, core.store.nodes(), Instant::now()) {
         return;
     }
     if let Err(error) = core.store.block(vec![Blocked { message, code: code.as_str().to_owned() }]).await {
@@ -112,10 +113,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_refusals_writes_a_hundred_lines_a_second() {
         let (budget, tenant) = (BlockedBudget::default(), TenantId::new("acme"));
-        let written = |n: u32| (0..n).filter(|_| budget.allows(&tenant, Instant::now())).count();
+        let written = |n: u32| (0..n).filter(|_| budget.allows(&tenant, 1, Instant::now())).count();
         assert_eq!(written(1_000), 100);
-        assert!(budget.allows(&TenantId::new("other"), Instant::now()));
+        assert!(budget.allows(&TenantId::new("other"), 1, Instant::now()));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(written(1_000), 100);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let written = (0..1_000).filter(|_| budget.allows(&tenant, 3, Instant::now())).count();
+        assert_eq!(written, 33, "each of three nodes its share");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) use breaker::Circuit;
 pub(crate) use lane::{Lane, Permit};
 pub(crate) use pair::Gate;
 pub(crate) use quality::{PRIOR, PRIOR_WEIGHT};
-pub(crate) use worker::{resume_orphans, run_lane};
+pub(crate) use worker::{resume, run_lane};
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Accepted, Terms};
 use crate::blocked::{BlockedBudget, Destination};
-use crate::dispatch::{Lane, announce, resume_orphans, run_lane};
+use crate::cluster::{self, Share};
+use crate::dispatch::{Lane, announce, resume, run_lane};
 use crate::load::Load;
 use crate::notify::{self, Endpoints, WebhookPort};
 use crate::plan::Tenant;
@@ -35,7 +36,7 @@ use crate::{Plan, admission, housekeeping, render, route};
 const KEY_LEN_MIN: usize = 20;
 
 /// Attempts at a time in a lane whose provider left the configuration.
-const LEFTOVER_CONCURRENCY: usize = 16;
+const LEFTOVER: Share = Share { concurrency: 16, interval: None };
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Engine {
         engine.install(plan, &leftover);
         let left = core.store.counts(core.clock.now()).await?;
         core.load.found(left.queued + left.sending);
-        let orphans = resume_orphans(&core).await?;
+        let orphans = resume(&core, core.store.orphans().await?);
         if orphans > 0 {
             tracing::warn!(
                 count = orphans,
@@ -104,6 +105,7 @@ impl Engine {
         }
         tokio::spawn(receipt::run_queue(Arc::clone(&core), receipts));
         tokio::spawn(notify::run(Arc::clone(&core)));
+        tokio::spawn(cluster::run(Arc::clone(&core)));
         tokio::spawn(housekeeping::sweep(Arc::clone(&core)));
         tokio::spawn(housekeeping::purge(core, purge));
         Ok(engine)
@@ -147,8 +149,9 @@ impl Engine {
     ) -> Result<(Submitted, Option<Decision>), Refusal> {
         let Accepted { submitted, decision } = self.submit_counted(tenant, request, true).await?;
         let Some(decision) = decision else { return Ok((submitted, None)) };
+        // Forgotten also when the caller goes away: another node may settle the message, and nobody would do it here.
+        let _forgotten = self.core.waiters.while_waiting(submitted.id);
         let decided = tokio::time::timeout(patience, decision).await.ok().and_then(Result::ok);
-        self.core.waiters.forget(submitted.id);
         Ok((submitted, decided))
     }
 
@@ -292,24 +295,25 @@ impl Engine {
 
     fn install(&self, plan: Arc<Plan>, leftover: &[ProviderName]) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.core.running.load_full();
+        let (before, nodes) = (self.core.running.load_full(), self.core.store.nodes());
         let mut lanes = BTreeMap::new();
         for (name, provider) in &plan.providers {
+            let share = Share::of(provider, nodes);
             let lane = match before.lanes.get(name) {
                 Some(lane) => {
-                    lane.reconfigure(provider.concurrency, provider.interval);
+                    lane.reconfigure(share);
                     Arc::clone(lane)
                 }
-                None => Arc::new(Lane::new(name.clone(), provider.concurrency, provider.interval)),
+                None => Arc::new(Lane::new(name.clone(), share)),
             };
             lanes.insert(name.clone(), lane);
         }
         // Messages may still wait for a provider that left: its lane lives on to hand them over.
         for name in before.lanes.keys().chain(leftover) {
             let lane = before.lanes.get(name).cloned();
-            lanes.entry(name.clone()).or_insert_with(|| {
-                lane.unwrap_or_else(|| Arc::new(Lane::new(name.clone(), LEFTOVER_CONCURRENCY, None)))
-            });
+            lanes
+                .entry(name.clone())
+                .or_insert_with(|| lane.unwrap_or_else(|| Arc::new(Lane::new(name.clone(), LEFTOVER))));
         }
         self.core.telemetry.register(&plan);
         notify::show_endpoints(&self.core, &plan);

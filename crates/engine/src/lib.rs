@@ -12,6 +12,7 @@
 mod accept;
 mod admission;
 mod blocked;
+mod cluster;
 mod dispatch;
 mod engine;
 mod housekeeping;

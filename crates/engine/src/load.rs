@@ -99,6 +99,15 @@ impl Load {
         self.all.unsettled.fetch_add(usize::try_from(unsettled).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
+    /// So many are unsettled on all nodes together: what others settled was not counted here.
+    pub(crate) fn count_again(&self, unsettled: u64) {
+        let all = usize::try_from(unsettled).unwrap_or(usize::MAX);
+        self.all.unsettled.store(all, Ordering::Relaxed);
+        for tenant in self.tenants.read().unwrap_or_else(PoisonError::into_inner).values() {
+            tenant.unsettled.fetch_min(all, Ordering::Relaxed); // whose the others are is not known
+        }
+    }
+
     /// A place for one more request of `tenant`; `None`: it must come again later.
     pub(crate) fn enter(&self, tenant: &TenantId, unsettled_max: usize) -> Option<Place<'_>> {
         let mine = self.of(tenant);
@@ -202,6 +211,18 @@ mod tests {
         assert!(load.enter(&tenant("acme"), 9_000).is_none());
         load.settled(&tenant("acme"), true);
         assert!(load.enter(&tenant("acme"), 9_000).is_some());
+    }
+
+    #[test]
+    fn what_other_nodes_settled_is_not_counted_for_ever() {
+        let (load, acme) = (Load::default(), tenant("acme"));
+        for _ in 0..8_999 {
+            load.accepted(&acme);
+        }
+        assert!(load.enter(&acme, 9_000).is_none());
+        load.count_again(3);
+        assert!(load.enter(&acme, 9_000).is_some());
+        assert_eq!(load.of(&acme).unsettled.load(Ordering::Relaxed), 3);
     }
 
     /// Accepts and settles as if providers took `per_second` for `seconds`.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::breaker::Health;
 use super::chances::Hopeful;
 use super::pair::Gate;
+use crate::cluster::Share;
 use crate::measure::Measured;
 use crate::status::ProviderStatus;
 use state::{Disabled, State};
@@ -46,13 +47,13 @@ pub(crate) struct Permit {
 }
 
 impl Lane {
-    pub(crate) fn new(name: ProviderName, concurrency: usize, interval: Option<Duration>) -> Self {
+    pub(crate) fn new(name: ProviderName, Share { concurrency, interval }: Share) -> Self {
         let state = Mutex::new(State::new(concurrency, interval));
         Self { name, wake: Notify::new(), slots: Arc::new(Semaphore::new(concurrency)), state }
     }
 
     /// Takes over changed settings without forgetting what is in flight.
-    pub(crate) fn reconfigure(&self, concurrency: usize, interval: Option<Duration>) {
+    pub(crate) fn reconfigure(&self, Share { concurrency, interval }: Share) {
         let mut state = self.state();
         if concurrency > state.concurrency {
             self.slots.add_permits(concurrency - state.concurrency);

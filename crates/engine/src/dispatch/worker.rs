@@ -207,9 +207,8 @@ fn has_other(running: &Running, name: &ProviderName, country: Option<Country>) -
     })
 }
 
-/// Attempts that were on the wire when the last process died: their outcome is unknown.
-pub(crate) async fn resume_orphans(core: &Arc<Core>) -> Result<usize, StoreError> {
-    let orphans = core.store.orphans().await?;
+/// Goes on with attempts that were on the wire when their process died: their outcome is unknown. Says how many.
+pub(crate) fn resume(core: &Arc<Core>, orphans: Vec<Leased>) -> usize {
     let count = orphans.len();
     for leased in orphans {
         let core = Arc::clone(core);
@@ -221,7 +220,7 @@ pub(crate) async fn resume_orphans(core: &Arc<Core>) -> Result<usize, StoreError
             }
         });
     }
-    Ok(count)
+    count
 }
 
 fn interrupted(core: &Core, leased: &Leased) -> Ended {

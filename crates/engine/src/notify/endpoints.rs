@@ -47,6 +47,11 @@ impl Endpoints {
         Self(Mutex::new(known.into_iter().map(|endpoint| (endpoint.tenant.clone(), endpoint)).collect()))
     }
 
+    /// Takes over what is written down, by whichever node.
+    pub(crate) fn replace(&self, known: Vec<Endpoint>) {
+        *self.lock() = Self::new(known).0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    }
+
     /// As it stands; a new URL is a healthy one.
     pub(super) fn get(&self, name: &Name) -> Endpoint {
         let known = self.lock();

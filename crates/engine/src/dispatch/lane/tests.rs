@@ -4,7 +4,8 @@ use super::*;
 use sms_core::TenantId;
 
 fn lane(concurrency: usize, per_second: Option<u32>) -> Arc<Lane> {
-    Arc::new(Lane::new(ProviderName::new("p"), concurrency, per_second.map(|n| Duration::from_secs(1) / n)))
+    let interval = per_second.map(|n| Duration::from_secs(1) / n);
+    Arc::new(Lane::new(ProviderName::new("p"), Share { concurrency, interval }))
 }
 
 fn country(code: &str) -> Country {
@@ -86,7 +87,7 @@ async fn a_throttled_provider_is_left_alone_for_as_long_as_it_asks() {
 async fn less_concurrency_holds_after_attempts_in_flight_return() {
     let lane = lane(3, None);
     let held: Vec<Permit> = (0..3).map(|_| begin(&lane).unwrap()).collect();
-    lane.reconfigure(1, None);
+    lane.reconfigure(Share { concurrency: 1, interval: None });
     drop(held);
     tokio::task::yield_now().await;
     let _one = begin(&lane).unwrap();
