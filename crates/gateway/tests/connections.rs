@@ -166,6 +166,23 @@ async fn a_smuggled_second_request_is_not_answered() {
 }
 
 #[tokio::test]
+async fn a_stop_answers_who_is_connected_already() {
+    let gateway = Gateway::start("").await;
+    let address = gateway.server.public_addr();
+    let stopping = tokio::spawn(gateway.server.shutdown());
+    let mut streams = Vec::new();
+    // Some before the listener closes, some maybe not: those that were let in are answered.
+    while let Ok(stream) = TcpStream::connect(address).await {
+        streams.push(stream);
+    }
+    for mut stream in streams {
+        stream.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 401"));
+    }
+    timeout(PATIENCE, stopping).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_stop_closes_idle_connections_at_once_and_lets_requests_finish() {
     let gateway = Gateway::start("").await;
     let key = "placeholder-for-variable-ACME";

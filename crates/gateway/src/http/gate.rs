@@ -29,13 +29,23 @@ impl Gate {
         self.open.load(Ordering::Relaxed) * 4 >= self.max.load(Ordering::Relaxed) * 3
     }
 
+    /// A place if there is one right now. Only the listener calls this.
+    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Entered> {
+        let free = self.open.load(Ordering::Acquire) < self.max.load(Ordering::Relaxed);
+        free.then(|| {
+            self.open.fetch_add(1, Ordering::AcqRel);
+            Entered(Arc::clone(self))
+        })
+    }
+
     /// Waits for a place. Only the listener's one accept loop calls this.
     pub(crate) async fn enter(self: &Arc<Self>) -> Entered {
-        while self.open.load(Ordering::Acquire) >= self.max.load(Ordering::Relaxed) {
+        loop {
+            if let Some(entered) = self.try_enter() {
+                return entered;
+            }
             self.freed.notified().await; // a place freed before this line left a permit behind
         }
-        self.open.fetch_add(1, Ordering::AcqRel);
-        Entered(Arc::clone(self))
     }
 }
 

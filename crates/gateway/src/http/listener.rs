@@ -61,6 +61,12 @@ impl Bounds {
 /// A bound socket with what it serves.
 pub(crate) struct Listener {
     tcp: TcpListener,
+    hall: Hall,
+}
+
+/// Where connections go.
+struct Hall {
+    builder: Builder<TokioExecutor>,
     router: Router,
     bounds: Arc<Bounds>,
     /// Stop accepting, finish what is in work.
@@ -83,23 +89,26 @@ impl Listener {
         stop: CancellationToken,
         connections: TaskTracker,
     ) -> Self {
-        Self { tcp, router, bounds, stop, connections }
+        Self { tcp, hall: Hall { builder: builder(), router, bounds, stop, connections } }
     }
 
     /// Accepts until told to stop.
     pub(crate) async fn run(self) {
-        let builder = builder();
+        let Self { tcp, hall } = self;
         loop {
             let place = tokio::select! {
-                place = self.bounds.gate.enter() => place,
-                () = self.stop.cancelled() => return,
+                place = hall.bounds.gate.enter() => place,
+                () = hall.stop.cancelled() => return hall.last(tcp),
             };
             let accepted = tokio::select! {
-                accepted = self.tcp.accept() => accepted,
-                () = self.stop.cancelled() => return,
+                accepted = tcp.accept() => accepted,
+                () = hall.stop.cancelled() => {
+                    drop(place);
+                    return hall.last(tcp);
+                }
             };
             match accepted {
-                Ok((stream, peer)) => self.begin(&builder, stream, peer, place),
+                Ok((stream, peer)) => hall.begin(stream, peer, place),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     tracing::warn!(error.kind = "accept", "connections cannot be accepted right now: {error}");
@@ -108,11 +117,31 @@ impl Listener {
             }
         }
     }
+}
 
-    fn begin(&self, builder: &Builder<TokioExecutor>, stream: TcpStream, peer: SocketAddr, place: Entered) {
+impl Hall {
+    /// Takes in whom the kernel has connected already, and closes: a load balancer repeats elsewhere what was refused, not
+    /// what was cut off.
+    fn last(&self, tcp: TcpListener) {
+        let Ok(tcp) = tcp.into_std() else { return };
+        while let Some(place) = self.bounds.gate.try_enter() {
+            match tcp.accept() {
+                Ok((stream, peer)) => {
+                    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    if let Ok(stream) = stream {
+                        self.begin(stream, peer, place);
+                    }
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(_) => return, // nobody is there
+            }
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, place: Entered) {
         drop(stream.set_nodelay(true)); // answers are small: at worst they wait a little
         let connection = Connection {
-            builder: builder.clone(),
+            builder: self.builder.clone(),
             router: self.router.clone(),
             watch: Watch::new(self.bounds.header_timeout()),
             gate: Arc::clone(&self.bounds.gate),
@@ -153,11 +182,15 @@ impl Connection {
         let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch) });
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut leaving = false;
+        let mut leave = pin!(async {
+            stop.cancelled().await;
+            watch.first_request().await;
+        });
         loop {
             tokio::select! {
                 // What went wrong on a connection is its client's business: closed early, no HTTP, too slow.
                 _ = connection.as_mut() => return,
-                () = stop.cancelled(), if !leaving => {
+                () = leave.as_mut(), if !leaving => {
                     leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How long a connection may idle between requests. Longer than load balancers do (60 s), so that they close first.
 const IDLE_MAX: Duration = Duration::from_secs(75);
 
+/// How long after its beginning a connection may be without a request when we stop.
+const FIRST_MAX: Duration = Duration::from_millis(500);
+
 /// What a connection is doing, as seen from the bytes and requests that pass.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -56,6 +59,19 @@ impl Watch {
         seen.requests += 1;
         seen.http2 |= version == Version::HTTP_2;
         Working(Arc::clone(self))
+    }
+
+    /// Waits until a connection that was just made has a request, or has had time for one: closing it sooner would cut
+    /// off a request on its way. Does not wait on any other connection.
+    pub(super) async fn first_request(&self) {
+        while self.awaits_first() {
+            tokio::time::sleep(CHECK_MIN).await;
+        }
+    }
+
+    fn awaits_first(&self) -> bool {
+        let seen = self.seen();
+        seen.phase == Phase::Fresh && seen.since.elapsed() < FIRST_MAX
     }
 
     /// Whether the connection has used up its patience.
@@ -182,6 +198,17 @@ mod tests {
         advance(Duration::from_millis(1)).await;
         assert!(watch.is_overdue(false));
         assert_eq!(watch.next_check(), Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_new_connection_is_waited_for_and_not_for_long() {
+        let (began, watch) = (Instant::now(), Watch::new(TIMEOUT));
+        watch.first_request().await;
+        assert!((FIRST_MAX..FIRST_MAX * 2).contains(&began.elapsed()));
+        let (began, watch) = (Instant::now(), Watch::new(TIMEOUT));
+        let _working = watch.begin(Version::HTTP_11);
+        watch.first_request().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
