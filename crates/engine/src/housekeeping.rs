@@ -37,7 +37,9 @@ pub(crate) async fn sweep(core: Arc<Core>) {
 async fn sweep_some(core: &Core) -> bool {
     match core.store.sweep(core.clock.now(), SWEEP_MAX).await {
         Ok(changes) => {
-            changes.iter().for_each(|change| announce(core, change, None));
+            for change in &changes {
+                announce(core, change, None);
+            }
             changes.len() >= SWEEP_MAX
         }
         Err(error) => {

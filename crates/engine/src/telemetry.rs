@@ -219,6 +219,11 @@ impl Telemetry {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    pub(crate) fn nodes(&self, nodes: usize) {
+        metrics::gauge!("gateway_store_nodes").set(nodes as f64);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
     pub(crate) fn counts(&self, counts: &Counts) {
         metrics::gauge!("gateway_messages_in_flight", "stage" => "queued").set(counts.queued as f64);
         metrics::gauge!("gateway_messages_in_flight", "stage" => "sending").set(counts.sending as f64);

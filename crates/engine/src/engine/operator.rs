@@ -16,6 +16,7 @@ impl Engine {
             Ok(counts) => self.core.telemetry.counts(&counts),
             Err(error) => tracing::warn!(error.kind = "store", "messages could not be counted: {error}"),
         }
+        self.core.telemetry.nodes(self.core.store.nodes());
         for lane in self.core.running.load().lanes.values() {
             self.core.telemetry.lane(&lane.status());
         }

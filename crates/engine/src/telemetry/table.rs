@@ -164,6 +164,11 @@ pub const METRICS: &[Metric] = &[
         &["tenant", "outcome"],
         "Authenticated send requests: accepted, rejected (the caller's mistake or a limit), error (ours).",
     ),
+    gauge(
+        "gateway_store_nodes",
+        &[],
+        "Gateways that live on this store, this one included. Normal: as many as you run. Fewer: look at the missing one's log; its work goes on with the others.",
+    ),
     histogram(
         "gateway_store_operation_duration_seconds",
         &["operation"],
