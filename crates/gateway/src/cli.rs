@@ -10,10 +10,12 @@ mod failure;
 mod inbox;
 mod keys;
 mod messages;
+mod migrate;
 mod output;
 mod routes;
 mod send;
 mod serve;
+mod store;
 mod table;
 mod version;
 
@@ -28,12 +30,15 @@ use output::{Format, Output};
 /// A gateway between identity platforms and SMS providers.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version, after_help = EXAMPLES, help_template = TEMPLATE)]
-#[command(disable_help_subcommand = true, disable_version_flag = true)]
+#[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true)]
 struct Cli {
     /// Form of the result: text, or json for programs
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     output: Format,
+    /// Print help
+    #[arg(short, long, global = true, action = ArgAction::Help, hide = true)]
+    help: (),
     /// Print the version in one line
     #[arg(short = 'V', long, action = ArgAction::Version, hide = true)]
     version: (),
@@ -42,7 +47,7 @@ struct Cli {
 }
 
 /// The first screen has 24 lines.
-const TEMPLATE: &str = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const TEMPLATE: &str = "{about-with-newline}{usage-heading} {usage}\n{all-args}{after-help}";
 const EXAMPLES: &str = "\
 Examples:
   gateway dev                            nothing leaves this machine
@@ -74,6 +79,11 @@ enum Command {
     /// Look at a configuration, or print its JSON Schema.
     #[command(subcommand)]
     Config(configuration::Command),
+    #[command(subcommand, about = "Bring the tables of a PostgreSQL store up to date")]
+    Migrate(migrate::Command),
+    /// Copy a store into another, while no gateway runs.
+    #[command(subcommand)]
+    Store(store::Command),
     #[command(about = "Explain a code, such as E104 or recipient_rate_limited")]
     Explain(explain::Args),
     /// Print the version.
@@ -110,9 +120,11 @@ impl Command {
             Self::Inbox(command) => wait(command.run(output)),
             Self::Keys(command) => command.run(output),
             Self::Messages(command) => wait(command.run(output)),
+            Self::Migrate(command) => wait(command.run(output)),
             Self::Routes(command) => wait(command.run(output)),
             Self::Send(args) => wait(args.run(output)),
             Self::Serve(files) => wait(serve::run(files)),
+            Self::Store(command) => wait(command.run(output)),
             Self::Version => version::run(output),
         }
     }

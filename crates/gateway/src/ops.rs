@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) inbox: Inbox,
     pub(crate) metrics: Metrics,
     pub(crate) mode: Mode,
+    /// In what messages are kept.
+    pub(crate) store: &'static str,
 }
 
 /// Shared by all handlers.

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sms_core::{Clock, Deps, Store, SystemClock};
+use sms_core::{Clock, Deps, SystemClock};
 use sms_engine::{Engine, Entropy, Parts, ReceiptQueue, SystemEntropy};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ use crate::providers::{Inbox, Providers};
 use crate::surface::{self, Front};
 use crate::telemetry::{self, Metrics};
 use crate::webhooks::Webhooks;
-use crate::wiring::{self, Unwired, Wired};
+use crate::wiring::{self, Opened, Unwired, Wired, open_store};
 
 /// What a server is started with.
 pub struct Settings {
@@ -127,7 +127,8 @@ impl Server {
         let ops = bind("server.ops", network.ops)?;
         let webhooks = Arc::new(Webhooks::new().map_err(StartError::Setup)?);
         let purge = keeping.policy;
-        let store = open_store(keeping, Arc::clone(&clock)).await?;
+        let Opened { store, what, node } = open_store(keeping, Arc::clone(&clock)).await.map_err(StartError::Store)?;
+        tracing::info!(store.kind = what, node.name = node, "messages are kept in {what}");
         let parts = Parts {
             plan,
             store,
@@ -164,6 +165,7 @@ impl Server {
             inbox: inbox.clone(),
             metrics: metrics.clone(),
             mode,
+            store: what,
         });
         let (public_addr, ops_addr) = (address(&public)?, address(&ops)?);
         let envelope = |name| Envelope::new(name, Arc::clone(&clock), Arc::clone(&entropy), IN_FLIGHT_MAX);
@@ -230,12 +232,6 @@ const OPS_CONNECTIONS_MAX: usize = 256;
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: u32 = 4_096;
-
-/// On a thread of its own: opening reads the file back.
-async fn open_store(keeping: wiring::Keeping, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StartError> {
-    let opened = tokio::task::spawn_blocking(move || wiring::open_store(&keeping, clock)).await;
-    opened.map_err(StartError::store)?.map_err(StartError::Store)
-}
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let listen = || {

@@ -9,7 +9,8 @@ mod templates;
 mod tenants;
 
 pub use faults::Unwired;
-pub(crate) use store::{Keeping, open as open_store};
+pub use store::Keeping;
+pub(crate) use store::{Opened, open as open_store};
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -56,6 +57,11 @@ pub fn plan(loaded: &Loaded) -> Result<Plan, Unwired> {
 pub fn providers(loaded: &Loaded) -> Result<Vec<Arc<dyn SmsProvider>>, Unwired> {
     let plan = plan(loaded)?;
     Ok(plan.providers.values().map(|provider| Arc::clone(&provider.instance)).collect())
+}
+
+/// Where a configuration keeps messages, for commands that work on the store itself.
+pub fn keeping(loaded: &Loaded) -> Keeping {
+    Keeping::of(loaded.config.store.clone())
 }
 
 /// A configuration, wired.

@@ -1,5 +1,5 @@
 //! `gateway check`: the whole configuration as `serve` would load it, every mistake at once, and whether its providers
-//! answer. Sends no message and touches no store.
+//! and a `PostgreSQL` store answer. Sends no message and changes nothing in a store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sms_core::SmsProvider;
 use sms_gateway::config::{Loaded, Machine, Report};
 use sms_gateway::wiring;
+use sms_store::postgres::migrate::{self, Migration};
 use tokio::time::Instant;
 
 use super::configuration;
@@ -19,8 +20,7 @@ use super::output::Output;
 pub(crate) struct Args {
     #[command(flatten)]
     configuration: configuration::Files,
-    /// Do not ask providers whether they answer.
-    #[arg(long)]
+    #[arg(long, help = "Do not ask providers and a PostgreSQL store whether they answer")]
     offline: bool,
 }
 
@@ -56,6 +56,7 @@ async fn probe_all(loaded: &Loaded) -> Result<Vec<Probed>, Failure> {
     }
     let mut probed = running.join_all().await;
     probed.sort_by(|a, b| a.name.cmp(&b.name));
+    probed.extend(probe_store(loaded).await);
     Ok(probed)
 }
 
@@ -70,20 +71,38 @@ async fn probe(provider: Arc<dyn SmsProvider>) -> Probed {
     Probed { name, result }
 }
 
+/// Whether a `PostgreSQL` store can be used as it is; a file shows when it is opened.
+async fn probe_store(loaded: &Loaded) -> Option<Probed> {
+    let keeping = wiring::keeping(loaded);
+    let url = keeping.postgres()?;
+    let began = Instant::now();
+    let result = match migrate::status(url).await {
+        // `serve` takes missing steps itself.
+        Ok(Migration { found, known }) if found <= known + 1 => keeping.shared_key().map(|_| began.elapsed()),
+        Ok(Migration { found, .. }) => Err(format!("its schema {found} is too new for this version")),
+        Err(error) => Err(error.to_string()),
+    };
+    Some(Probed { name: STORE.to_owned(), result })
+}
+
 /// The report, and after its warnings one for each provider that does not answer.
 fn as_json(report: &Report, probed: &[Probed]) -> Value {
     let mut json = report.to_json();
     if let Some(warnings) = json.get_mut("warnings").and_then(Value::as_array_mut) {
         warnings.extend(probed.iter().filter_map(|probed| {
             let why = probed.result.as_ref().err()?;
+            let (message, path) = match probed.name.as_str() {
+                STORE => (format!("the store cannot be used now: {why}"), "store".to_owned()),
+                name => (format!("provider `{name}` does not serve us now: {why}"), format!("providers.{name}")),
+            };
             Some(json!({
                 "code": Value::Null,
                 "column": Value::Null,
                 "file": Value::Null,
                 "help": "check its address and credentials, and that this machine may reach it",
                 "line": Value::Null,
-                "message": format!("provider `{}` does not serve us now: {why}", probed.name),
-                "path": format!("providers.{}", probed.name),
+                "message": message,
+                "path": path,
                 "set_by": Value::Null,
             }))
         }));
@@ -130,6 +149,9 @@ fn reachability(probed: &[Probed]) -> String {
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
+
+/// Named among the providers; none of them has a name with a bracket.
+const STORE: &str = "[store]";
 
 /// Longest time a provider may take to say whether it would serve us.
 const PROBE_MAX: Duration = Duration::from_secs(5);

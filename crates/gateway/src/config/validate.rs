@@ -152,8 +152,9 @@ impl Check<'_> {
             self.at_value(&codes::CONTRADICTION, path.key("ops"), title, "give one of them another port");
         }
         let url = self.config.store.url.expose();
-        if !url.starts_with("sqlite:") {
-            self.bound(Path::new().key("store").key("url"), "`sqlite:PATH`: this build keeps messages in SQLite only");
+        if !STORES.iter().any(|scheme| url.starts_with(scheme)) {
+            let wanted = "`sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`";
+            self.bound(Path::new().key("store").key("url"), wanted);
         }
         let mode = self.config.guard.mode;
         if matches!(mode, GuardMode::Block | GuardMode::Challenge) {
@@ -171,6 +172,9 @@ fn named(place: &str) -> String {
         None => String::new(),
     }
 }
+
+/// Beginnings of a store's URL.
+const STORES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
 
 /// A request with a number and a text has to fit.
 const BODY_BYTES_MIN: u64 = 1024;

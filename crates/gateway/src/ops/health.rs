@@ -22,7 +22,7 @@ pub(super) async fn ready(State(ops): State<Arc<Ops>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
     match ops.0.front.engine.ready().await {
-        Ok(()) => "ok\n".into_response(),
+        Ok(()) => format!("ok\nstore: {}\n", ops.0.store).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }

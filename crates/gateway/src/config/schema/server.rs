@@ -69,10 +69,13 @@ pub struct Store {
     #[schemars(with = "json::SpanText")]
     pub keep_numbers: Span,
     /// 32 bytes in base64 that encrypt texts and numbers. Without it the environment variable
-    /// `GATEWAY_STORE_KEY` counts, else a key file is made beside the database.
+    /// `GATEWAY_STORE_KEY` counts, else a key file is made beside the `SQLite` file. On `PostgreSQL` all nodes need the
+    /// same one, so there it must be given.
     #[schemars(with = "Option<json::SecretTable>")]
     pub key: Option<Secret>,
-    /// `sqlite:PATH`, or a reference to a `postgres://` URL. In clear only without a password.
+    /// What this node is called in the logs of all nodes on the same `PostgreSQL`; without it the machine's name.
+    pub node: Option<String>,
+    /// `sqlite:PATH`, or a reference to `postgres://USER:PASSWORD@HOST/DATABASE`. In clear only without a user.
     #[serde(deserialize_with = "store_url")]
     #[schemars(with = "json::StoreUrl")]
     pub url: Secret,
@@ -84,6 +87,7 @@ impl Default for Store {
             keep_messages: Span::from_secs(30 * 86_400),
             keep_numbers: Span::from_secs(7 * 86_400),
             key: None,
+            node: None,
             url: Secret::new("sqlite:data/gateway.db"),
         }
     }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::config::{REFERENCE, schema};
 
-const EXAMPLES: [(&str, &str); 3] = [
+const EXAMPLES: [(&str, &str); 4] = [
     ("auth0-mitto.toml", include_str!("../../../../../config/examples/auth0-mitto.toml")),
+    ("cluster.toml", include_str!("../../../../../config/examples/cluster.toml")),
     ("minimal.toml", include_str!("../../../../../config/examples/minimal.toml")),
     ("two-tenants.toml", include_str!("../../../../../config/examples/two-tenants.toml")),
 ];
@@ -27,8 +28,17 @@ fn wired(sources: &Sources<'_>) -> Loaded {
 fn what_this_version_does_not_do_is_told() {
     let toml = format!("{MINIMAL}[[routes]]\nid = \"r\"\nuse = [\"mitto\"]\nprefer = \"cost\"\n");
     assert!(warnings(&loaded(&sources(vec![text("gateway.toml", &toml)]))).contains(&"W210"));
-    let toml = format!("{MINIMAL}[store]\nurl = \"postgres://db/sms\"\n");
-    assert_eq!(codes(&refused(&sources(vec![text("gateway.toml", &toml)]))), ["E106 store.url"]);
+}
+
+#[test]
+fn a_store_is_a_file_or_postgresql() {
+    for url in ["sqlite:data/gateway.db", "postgres://db/sms", "postgresql://a:5432,b:5432/sms"] {
+        loaded(&sources(vec![text("gateway.toml", &format!("{MINIMAL}[store]\nurl = \"{url}\"\n"))]));
+    }
+    for url in ["mysql://db/sms", "data/gateway.db", "redis:x"] {
+        let toml = format!("{MINIMAL}[store]\nurl = \"{url}\"\n");
+        assert_eq!(codes(&refused(&sources(vec![text("gateway.toml", &toml)]))), ["E106 store.url"]);
+    }
 }
 
 #[test]
