@@ -53,6 +53,7 @@ impl Tenant {
 /// What a gateway will be started with. Limits are off unless asked for; receipts come back over loopback.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    database_url: bool,
     pub(crate) env: BTreeMap<String, String>,
     default_limits: bool,
     limits: String,
@@ -83,6 +84,7 @@ impl Default for Builder {
         ];
         Self {
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            database_url: false,
             default_limits: false,
             limits: String::new(),
             log_level: "info".to_owned(),
@@ -187,6 +189,13 @@ impl Builder {
         self
     }
 
+    /// Keeps messages in `PostgreSQL`, at a URL that the configuration refers to as `$DATABASE_URL`.
+    #[must_use]
+    pub fn postgres(mut self, url: &str) -> Self {
+        self.database_url = true;
+        self.env("DATABASE_URL", url)
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -245,7 +254,9 @@ impl Builder {
             "[server]\nlisten = \"{listen}\"\nops = \"{ops}\"\nops_token = {{ env = \"E2E_OPS_TOKEN\" }}"
         ));
         add(format_args!("{public_url}{}", self.server));
-        add(format_args!("[store]\nurl = \"sqlite:{database}\"\n{}", self.store));
+        let sqlite = format!("\"sqlite:{database}\"");
+        let url = if self.database_url { "{ env = \"DATABASE_URL\" }" } else { &sqlite };
+        add(format_args!("[store]\nurl = {url}\n{}", self.store));
         add(format_args!("[log]\nlevel = \"{}\"\n", self.log_level));
         let acme = [Tenant::new("acme")];
         let tenants = if self.tenants.is_empty() { acme.as_slice() } else { &self.tenants };

@@ -15,6 +15,7 @@ mod metrics;
 mod numbers;
 mod poll;
 mod ports;
+mod postgres;
 mod process;
 mod trap;
 
@@ -29,6 +30,7 @@ pub use metrics::Metrics;
 pub use numbers::{french, german, swiss};
 pub use poll::{PATIENCE, eventually};
 pub use ports::{free_address, free_port};
+pub use postgres::{DATABASE_PASSWORD, Postgres};
 pub use process::{Process, Signal};
 pub use sms_conformance::upstream::{
     Behaviour, Mitto, MittoSend, ReceiptForm, ReceiptPlan, Reply, Request, Upstream, Verdict,

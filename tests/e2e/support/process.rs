@@ -14,6 +14,8 @@ pub enum Signal {
     Hup,
     /// Go on after [`Signal::Stop`].
     Cont,
+    /// End at once, with all one's processes.
+    Quit,
     /// Stand still.
     Stop,
     /// End politely.
@@ -25,6 +27,7 @@ impl Signal {
         match self {
             Self::Cont => "CONT",
             Self::Hup => "HUP",
+            Self::Quit => "QUIT",
             Self::Stop => "STOP",
             Self::Term => "TERM",
         }
