@@ -1,6 +1,7 @@
 //! Every row, in the order of the table. A row tries one promise and says what it saw.
 
 mod clock;
+mod cluster;
 mod commands;
 mod disk;
 mod dns;
@@ -178,6 +179,36 @@ pub(crate) const ALL: &[Row] = &[
         what: "reloads under load, bad files among them",
         mark: "0 failed requests, RSS < +5 %, place told, exit 78",
         run: |scale| Box::pin(reload::reloads(scale)),
+    },
+    Row {
+        number: "1p",
+        what: "kill -9 of one of three nodes on PostgreSQL, under load",
+        mark: "0 lost; doubled <= in flight, <= 1 extra copy each",
+        run: |scale| Box::pin(cluster::kill_9(scale)),
+    },
+    Row {
+        number: "2p",
+        what: "rolling restart of three nodes under 500 msg/s",
+        mark: "0 lost, 0 doubled, every request accepted",
+        run: |scale| Box::pin(cluster::rolling(scale)),
+    },
+    Row {
+        number: "9p",
+        what: "one Idempotency-Key at three nodes, one of them killed",
+        mark: "1 message, one answer; other body 422",
+        run: |scale| Box::pin(cluster::parallel(scale)),
+    },
+    Row {
+        number: "12p",
+        what: "receipts of row 12 to any of three nodes",
+        mark: "final status right 100 %",
+        run: |scale| Box::pin(receipts::permutations_on_any_node(scale)),
+    },
+    Row {
+        number: "28p",
+        what: "a recipient limit at 64 callers and three nodes",
+        mark: "never more than N",
+        run: |scale| Box::pin(cluster::limits(scale)),
     },
     Row {
         number: "52",

@@ -17,36 +17,36 @@ use crate::rows::faketime::{MISSING, WallClock};
 use crate::table::{Outcome, note};
 
 /// Identical requests at the same time.
-const PARALLEL: usize = 50;
+pub(crate) const PARALLEL: usize = 50;
 
-fn gateway(upstream: &Mitto) -> e2e::Builder {
+pub(crate) fn gateway(upstream: &Mitto) -> e2e::Builder {
     let builder = Gateway::builder().log("error").mitto_with("mitto", upstream, "concurrency = 128");
     builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"500ms\"")
 }
 
-fn body(n: u32) -> Value {
+pub(crate) fn body(n: u32) -> Value {
     json!({ "to": swiss(n), "text": "Your code is 482913" })
 }
 
-async fn post(caller: &Caller, n: u32, body: &Value) -> Option<Answer> {
+pub(crate) async fn post(caller: &Caller, n: u32, body: &Value) -> Option<Answer> {
     let request = caller.request(Method::POST, "/v1/messages").json(body);
     Answer::to(request.header("idempotency-key", key(n))).await.ok()
 }
 
 /// What fifty identical requests were told.
 #[derive(Default)]
-struct Told {
-    bodies: BTreeSet<Vec<u8>>,
+pub(crate) struct Told {
+    pub(crate) bodies: BTreeSet<Vec<u8>>,
     replayed: usize,
     in_flight: usize,
     broken_off: usize,
-    strange: Vec<String>,
+    pub(crate) strange: Vec<String>,
     id: Option<String>,
 }
 
 impl Told {
     /// The acceptance of the message to the `n`th number.
-    fn accepted(&self, n: u32) -> Option<Sent> {
+    pub(crate) fn accepted(&self, n: u32) -> Option<Sent> {
         let id = Some(self.id.clone()?);
         Some(Sent { n, began: Instant::now(), took: Duration::ZERO, status: Some(202), retry_after: false, id })
     }
@@ -113,7 +113,7 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
 }
 
 /// One caller: asks until it has the acceptance.
-async fn ask(caller: Caller, n: u32) -> Told {
+pub(crate) async fn ask(caller: Caller, n: u32) -> Told {
     let (mut told, end) = (Told::default(), Instant::now() + PATIENCE);
     while told.bodies.is_empty() && Instant::now() < end {
         match post(&caller, n, &body(n)).await {

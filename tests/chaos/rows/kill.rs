@@ -25,7 +25,13 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 const SETTLES_WITHIN: Duration = Duration::from_mins(1);
 
-fn builder(upstream: &Mitto) -> Builder {
+pub(crate) fn upstream() -> Mitto {
+    let upstream = Mitto::start();
+    upstream.answer_after(LATENCY);
+    upstream
+}
+
+pub(crate) fn builder(upstream: &Mitto) -> Builder {
     let builder = Gateway::builder().server("drain = \"30s\"").log("error");
     let builder = builder.mitto_with("mitto", upstream, &format!("concurrency = {CONCURRENCY}"));
     builder.route("default", "use = [\"mitto\"]\nunknown_wait = \"1s\"")
@@ -63,8 +69,7 @@ pub(crate) async fn kill_9(scale: Scale) -> Outcome {
     let (mut luck, mut sum, kills) = (Luck::thrown(), Sum::default(), scale.of(100, 5));
     let mut left = kills;
     while left > 0 {
-        let upstream = Mitto::start();
-        upstream.answer_after(LATENCY);
+        let upstream = upstream();
         let mut gateway = builder(&upstream).start().await;
         let (load, began) = (Load::start(gateway.acme(), Pace::mixed(2_000)), Instant::now());
         for _ in 0..left.min(KILLS_A_RUN) {
@@ -85,8 +90,8 @@ pub(crate) async fn kill_9(scale: Scale) -> Outcome {
 }
 
 /// What was seen of one polite end.
-struct Stop {
-    took: Duration,
+pub(crate) struct Stop {
+    pub(crate) took: Duration,
     clean: bool,
     /// `/readyz` said 503 while the process lived.
     told: bool,
@@ -96,8 +101,7 @@ pub(crate) async fn sigterm(scale: Scale, rate: u32) -> Outcome {
     let (mut luck, mut sum, stops) = (Luck::thrown(), Sum::default(), scale.of(20, 3));
     let (mut seen, mut left) = (Vec::new(), stops);
     while left > 0 {
-        let upstream = Mitto::start();
-        upstream.answer_after(LATENCY);
+        let upstream = upstream();
         let mut gateway = builder(&upstream).start().await;
         let (load, began) = (Load::start(gateway.acme(), Pace::mixed(rate)), Instant::now());
         for _ in 0..left.min(KILLS_A_RUN) {
@@ -120,7 +124,7 @@ pub(crate) async fn sigterm(scale: Scale, rate: u32) -> Outcome {
     Outcome::new(format!("{stops} stops"), result, met && told == seen.len())
 }
 
-async fn stop(gateway: &mut Gateway) -> Stop {
+pub(crate) async fn stop(gateway: &mut Gateway) -> Stop {
     let (began, mut told) = (Instant::now(), false);
     gateway.term();
     let readyz = format!("{}/readyz", gateway.ops_url());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{Gateway, Luck, Mitto, MittoSend, eventually};
+use e2e::{Builder, Caller, Gateway, Luck, Mitto, MittoSend, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::audit::{messages, text};
 use crate::load::{Load, Pace};
 use crate::plan::Scale;
+use crate::rows::cluster::{Cluster, MISSING};
 use crate::table::{Outcome, note};
 
 /// What the network may say, in Mitto's words.
@@ -35,12 +36,29 @@ fn expected(words: &[&str]) -> &'static str {
 }
 
 pub(crate) async fn permutations(scale: Scale) -> Outcome {
-    let (count, mut luck) = (scale.of(5_000_u32, 200), Luck::thrown());
     let upstream = Mitto::start();
+    let gateway = builder(&upstream).start().await;
+    try_out(scale, &upstream, gateway.acme(), &[gateway]).await
+}
+
+/// 12p: receipts come to other nodes than the one that sent the message.
+pub(crate) async fn permutations_on_any_node(scale: Scale) -> Outcome {
+    let upstream = Mitto::start();
+    let Some(cluster) = Cluster::start(builder(&upstream)).await else { return Outcome::left_out(MISSING) };
+    try_out(scale, &upstream, cluster.balancer.acme(), &cluster.nodes).await
+}
+
+fn builder(upstream: &Mitto) -> Builder {
+    let builder = Gateway::builder().log("error").mitto_with("mitto", upstream, "concurrency = 256");
+    builder.route("default", "use = [\"mitto\"]")
+}
+
+/// Receipts go to the nodes in turn.
+async fn try_out(scale: Scale, upstream: &Mitto, caller: Caller, nodes: &[Gateway]) -> Outcome {
+    let (count, mut luck) = (scale.of(5_000_u32, 200), Luck::thrown());
     upstream.answer_after(LATENCY);
-    let builder = Gateway::builder().log("error").mitto_with("mitto", &upstream, "concurrency = 256");
-    let gateway = builder.route("default", "use = [\"mitto\"]").start().await;
-    let load = tokio::spawn(Load::exactly(gateway.acme(), Pace::otp(600), count));
+    let load = tokio::spawn(Load::exactly(caller, Pace::otp(600), count));
+    let (gateway, hosts) = (nodes.first().expect("a node"), nodes.iter().map(Gateway::url).collect::<Vec<_>>());
     let (mut plans, mut posts, mut before) = (BTreeMap::new(), JoinSet::new(), 0);
     let mut known = 0;
     while plans.len() < count as usize {
@@ -49,7 +67,8 @@ pub(crate) async fn permutations(scale: Scale) -> Outcome {
             let words: Vec<&'static str> = (0..luck.of_range(1..6)).map(|_| *luck.pick(&WORDS)).collect();
             let first = luck.pause(0..300);
             before += usize::from(first < LATENCY);
-            posts.spawn(post_all(gateway.http().clone(), send.clone(), (first, words.clone())));
+            let urls = at_each(&hosts, send.callback.as_deref().expect("a receipt URL"), luck.of_range(0..3));
+            posts.spawn(post_all((gateway.http().clone(), urls), send.clone(), (first, words.clone())));
             plans.insert(send.reference.clone(), words);
         }
         known = sends.len();
@@ -57,18 +76,18 @@ pub(crate) async fn permutations(scale: Scale) -> Outcome {
     }
     let sent = load.await.expect("the load ends");
     let refused: usize = posts.join_all().await.into_iter().sum();
-    let strangers = unknown_ids(&gateway, &upstream).await;
+    let strangers = unknown_ids(gateway, upstream).await;
     let plans = Arc::new(plans);
     // Receipts become durable in batches; the last one a moment after its answer.
     let settled = async || {
-        let wrong = wrong(&gateway, &sent, &plans).await;
+        let wrong = wrong(gateway, &sent, &plans).await;
         wrong.is_empty().then_some(())
     };
     let done = tokio::time::timeout(
         Duration::from_secs(15),
         eventually("every status is right", Duration::from_mins(1), settled),
     );
-    let wrong = if done.await.is_ok() { Vec::new() } else { wrong(&gateway, &sent, &plans).await };
+    let wrong = if done.await.is_ok() { Vec::new() } else { wrong(gateway, &sent, &plans).await };
     for wrong in wrong.iter().take(5) {
         note(&format!("  {wrong}"));
     }
@@ -97,14 +116,24 @@ async fn wrong(
     off.collect()
 }
 
+/// A receipt URL at each of these hosts, from one of them on.
+fn at_each(hosts: &[String], callback: &str, first: u64) -> Vec<String> {
+    let path = callback.find("/receipts/").and_then(|at| callback.get(at..)).expect("a path for receipts");
+    let first = usize::try_from(first).expect("small");
+    hosts.iter().cycle().skip(first).take(hosts.len()).map(|host| format!("{host}{path}")).collect()
+}
+
 /// Hands in the receipts of one message; how many were not answered 200.
-async fn post_all(http: reqwest::Client, send: MittoSend, (first, words): (Duration, Vec<&'static str>)) -> usize {
+async fn post_all(
+    (http, urls): (reqwest::Client, Vec<String>),
+    send: MittoSend,
+    (first, words): (Duration, Vec<&'static str>),
+) -> usize {
     sleep(first).await;
-    let url = send.callback.expect("a receipt URL");
     let mut refused = 0;
-    for word in words {
+    for (word, url) in words.into_iter().zip(urls.iter().cycle()) {
         let body = json!({ "messageId": send.id, "status": word, "errorcode": "0", "reference": send.reference });
-        let answer = http.post(&url).json(&body).send().await;
+        let answer = http.post(url).json(&body).send().await;
         refused += usize::from(!answer.is_ok_and(|answer| answer.status().is_success()));
     }
     refused

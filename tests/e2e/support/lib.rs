@@ -5,6 +5,7 @@
 #![expect(clippy::missing_panics_doc, reason = "every helper panics when the gateway does not do what it must")]
 
 mod answer;
+mod balancer;
 mod binary;
 mod builder;
 mod caller;
@@ -20,6 +21,7 @@ mod process;
 mod trap;
 
 pub use answer::Answer;
+pub use balancer::Balancer;
 pub use binary::{binary, cli};
 pub use builder::{Builder, OPS_TOKEN, Tenant, hash_of, key_of};
 pub use caller::Caller;
