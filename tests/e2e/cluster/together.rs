@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::{Mitto, PATIENCE, Postgres, ReceiptPlan, Reply, Request, Tenant, Upstream, Verdict, eventually, swiss};
+use e2e::{
+    Gateway, Mitto, PATIENCE, Postgres, ReceiptPlan, Reply, Request, Tenant, Upstream, Verdict, eventually, swiss,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -93,4 +95,40 @@ async fn receipts_questions_and_webhooks_work_on_any_node() {
     tokio::time::sleep(Duration::from_secs(2)).await; // a second telling would come by now
     let times: Vec<usize> = ids.iter().map(told).collect();
     assert!(times.iter().all(|times| *times == 1), "told by one node only: {times:?}");
+}
+
+#[tokio::test]
+async fn a_provider_s_throughput_is_shared_and_shared_anew_after_a_death() {
+    const PER_SECOND: usize = 40;
+    const WINDOW: Duration = Duration::from_secs(5);
+    let Some(postgres) = Postgres::start().await else { return };
+    let upstream = Mitto::start();
+    let builder = Gateway::builder().postgres(&postgres.url());
+    let builder = builder.mitto_with("mitto", &upstream, &format!("throughput = \"{PER_SECOND}/s\""));
+    let mut nodes = start(2, &builder.route("default", "use = [\"mitto\"]")).await;
+    tokio::time::sleep(Duration::from_secs(3)).await; // they have heard of each other
+    let mut senders = JoinSet::new();
+    for sender in 0..8 {
+        let acme = nodes.get(sender % 2).expect("two").acme();
+        senders.spawn(async move {
+            for n in 0..120 {
+                acme.accepted(&json!({ "to": swiss(n * 8 + u32::try_from(sender).expect("small")), "text": "1" }))
+                    .await;
+            }
+        });
+    }
+    let in_window = async || {
+        let before = upstream.sends().len();
+        tokio::time::sleep(WINDOW).await;
+        upstream.sends().len() - before
+    };
+    let whole = PER_SECOND * 5;
+    let together = in_window().await;
+    assert!((whole * 7 / 10..=whole * 11 / 10).contains(&together), "{together} of {whole} by two nodes");
+    senders.join_all().await;
+    nodes.first_mut().expect("two").kill9();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let alone = in_window().await;
+    eprintln!("{PER_SECOND}/s: {together} in 5 s by two nodes, {alone} by the one that is left");
+    assert!((whole * 7 / 10..=whole * 11 / 10).contains(&alone), "{alone} of {whole} by the other alone");
 }
