@@ -44,7 +44,7 @@ impl<T: Tables> Keeper<T> {
     /// For one batch of a store whose memory is elsewhere.
     pub(crate) fn brief(tables: T, keys: Arc<Keys>) -> Self {
         let (queue, parked) = (Queue::default(), Parked::default());
-        Self { tables, book: Book::small(), queue, parked, orphans: Vec::new(), keys }
+        Self { tables, book: Book::small(), queue, parked, orphans: Vec::new(), put_off: Vec::new(), keys }
     }
 
     /// Runs `work` in a transaction of its own.

@@ -190,6 +190,19 @@ async fn a_node_that_leaves_hands_over_at_once() {
     assert!(cluster.first.store.adopt(cluster.first.now()).await.unwrap().is_empty(), "once");
 }
 
+#[tokio::test]
+async fn what_a_node_put_off_is_due_once_it_is_gone() {
+    let Some(cluster) = Cluster::new().await else { return };
+    let (leaving, other) = (cluster.node("leaves").await, cluster.first.clone());
+    let id = leaving.begin().await;
+    let expires = leaving.store.get(None, id).await.unwrap().unwrap().expires;
+    leaving.settle(id, 1, Outcome::NotSent, later(MITTO, expires)).await;
+    assert!(other.store.adopt(other.now()).await.unwrap().is_empty() && other.claim(MITTO, 9).await.is_empty());
+    leaving.store.close().await;
+    assert!(other.store.adopt(other.now()).await.unwrap().is_empty(), "no attempt of it is open");
+    assert_eq!(other.claim(MITTO, 9).await.into_iter().map(|leased| leased.id).collect::<Vec<_>>(), [id]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_opened_for_somebody_who_went_away_is_released() {
     let Some(cluster) = Cluster::new().await else { return };

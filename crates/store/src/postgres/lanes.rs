@@ -57,6 +57,9 @@ const EXPIRED: &str =
 const LEFT_OPEN: &str = "SELECT id FROM job WHERE due = -1 AND owner = ANY($1::int8[]) ORDER BY id LIMIT $2 \
     FOR UPDATE SKIP LOCKED";
 
+const PUT_OFF: &str =
+    "SELECT id FROM job WHERE due >= expires AND owner = ANY($1::int8[]) LIMIT $2 FOR UPDATE SKIP LOCKED";
+
 const TAKE_OVER: &str = "UPDATE message m SET owner = $2 FROM unnest($1::uuid[]) u(id) WHERE m.id = u.id";
 const TAKE_JOBS: &str = "UPDATE job SET owner = $2 WHERE id = ANY($1::uuid[])";
 
@@ -271,22 +274,25 @@ pub(super) async fn adopt(shared: &Arc<Shared>, now: UnixMs) -> Result<Vec<Lease
         return Ok(Vec::new());
     }
     let owner = shared.node.living()?;
-    let found = conn.begin("BEGIN", &[(LEFT_OPEN, vec![&dead, &ADOPTED_MAX])]).await?;
-    let left = ids(found.first())?;
+    let bounds = || vec![&dead as Value<'_>, &ADOPTED_MAX];
+    let found = conn.begin("BEGIN", &[(LEFT_OPEN, bounds()), (PUT_OFF, bounds())]).await?;
+    let (left, put_off) = (ids(found.first())?, ids(found.get(1))?);
     let mut work = super::work::Work::default();
-    load::more(&mut conn, &mut work, left.iter().copied()).await?;
+    load::more(&mut conn, &mut work, left.iter().chain(&put_off).copied()).await?;
     let is_left =
         |loaded: &&super::work::Loaded| loaded.stored.state.wait == Wait::Open && dead.contains(&loaded.owner);
     let open: Vec<_> = work.messages.values().filter(is_left).map(|loaded| &loaded.stored.state).collect();
     let open: Vec<(MessageId, u16)> = open.into_iter().map(|state| (state.id, state.attempt)).collect();
     let mine: Vec<_> = open.iter().map(|(id, _)| uuid(*id)).collect();
+    let jobs: Vec<_> = mine.iter().copied().chain(put_off.iter().map(|id| uuid(*id))).collect();
     let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
-    keeper.orphans = open;
+    (keeper.orphans, keeper.put_off) = (open, put_off);
     let adopted = keeper.orphans(now)?;
     conn.execute(TAKE_OVER, &[&mine, &owner]).await?;
-    conn.execute(TAKE_JOBS, &[&mine, &owner]).await?;
+    conn.execute(TAKE_JOBS, &[&jobs, &owner]).await?;
     flush::commit(&mut conn, &keeper.tables, owner).await?;
     conn.done();
+    keeper.put_off.iter().filter_map(|id| keeper.tables.now(*id)).for_each(|state| waits(shared, state));
     if !adopted.is_empty() {
         tracing::warn!("node `{}` takes over {} open attempts of nodes that died", shared.node.name(), adopted.len());
     }

@@ -26,7 +26,8 @@ const DEAD: &str = "SELECT id, gone FROM node WHERE gone OR lease_until < clock_
 const BURY: &str = "UPDATE node SET gone = true WHERE NOT gone AND lease_until < clock_timestamp()";
 
 const FORGET: &str = "DELETE FROM node n WHERE gone AND lease_until < clock_timestamp() - interval '1 min' \
-    AND NOT EXISTS (SELECT 1 FROM job j WHERE j.owner = n.id AND j.due = -1)";
+    AND NOT EXISTS (SELECT 1 FROM job j WHERE j.owner = n.id AND j.due = -1) \
+    AND NOT EXISTS (SELECT 1 FROM job j WHERE j.owner = n.id AND j.due >= j.expires)";
 
 const LEAVE: &str = "UPDATE node SET gone = true, lease_until = clock_timestamp() WHERE id = $1";
 

@@ -45,6 +45,8 @@ CREATE TABLE job (
 CREATE INDEX job_turn ON job (lane, tenant, country, brief, id) WHERE due >= 0;
 CREATE INDEX job_due ON job (lane, due) WHERE due >= 0;
 CREATE INDEX job_expires ON job (expires) WHERE due >= 0;
+-- Put off until their end: only the owner knows what for.
+CREATE INDEX job_put_off ON job (owner) WHERE due >= expires;
 
 -- Idempotency records.
 CREATE TABLE answer (
