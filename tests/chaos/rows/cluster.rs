@@ -167,11 +167,11 @@ pub(crate) async fn parallel(scale: Scale) -> Outcome {
         && audit.copies_max.iter().all(|copies| *copies <= 2);
     let result = format!(
         "{doubles} doubles, {two_answers} runs with two answers, {} other answers; other body refused {reuse_refused} of {runs}; \
-         {} accepted, {} lost, copies on the wire <= {:?}",
+         {} accepted, {} lost, copies on the wire <= {}",
         strange.len(),
         audit.accepted,
         audit.lost.len(),
-        audit.copies_max.iter().max()
+        audit.copies_max.iter().max().copied().unwrap_or_default()
     );
     Outcome::new(format!("{runs} runs of {} parallel requests, a kill -9 in each", keys::PARALLEL), result, met)
 }
