@@ -93,3 +93,29 @@ async fn a_file_is_copied_into_a_database_and_nothing_is_missing() {
     assert_eq!((replay.header("idempotent-replayed"), &replay.body), ("true", &first.body));
     assert_eq!(upstream.sends().len(), ids.len(), "nothing was sent twice");
 }
+
+#[tokio::test]
+async fn a_database_is_spoken_to_over_tls_and_only_if_its_certificate_is_trusted() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let certificate = postgres.speak_tls();
+    let url = postgres.url().replace("sslmode=disable", "sslmode=require");
+    let upstream = Mitto::start();
+    let builder = node(&upstream, &url);
+    let file = certificate.to_str().expect("UTF-8");
+    let gateway = builder.clone().env("SSL_CERT_FILE", file).start().await;
+    let id = gateway.acme().accepted(&body(1)).await;
+    gateway.acme().wait_status(&id, "sent").await;
+    let plain = "SELECT count(*) FILTER (WHERE NOT ssl) || ' of ' || (count(*) > 0) FROM pg_stat_ssl \
+        JOIN pg_stat_activity USING (pid) WHERE application_name = 'sms-gateway'";
+    assert_eq!(postgres.sql("gateway", plain), "0 of true");
+
+    gateway.configure(&builder.configuration());
+    let mut env: Vec<(&str, &str)> = ENV.to_vec();
+    env.push(("DATABASE_URL", &url));
+    let config = gateway.config_path();
+    let words = ["migrate", "status", "--config", config.to_str().expect("UTF-8")];
+    let refused = e2e::cli(&words, &env);
+    assert!(!refused.status.success() && told(&refused).contains("certificate"), "{}", told(&refused));
+    let trusted = e2e::cli(&words, &[&env[..], &[("SSL_CERT_FILE", file)]].concat());
+    assert!(trusted.status.success(), "{}", told(&trusted));
+}

@@ -38,7 +38,7 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// Over these nodes, a new connection for each request, as `deploy/haproxy.cfg` has it.
+    /// Over these nodes, a new connection for each request, as `deploy/cluster/haproxy.cfg` has it.
     pub(crate) fn over(nodes: &[Gateway]) -> Arc<Self> {
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(15));
         let http = http.build().expect("a client");

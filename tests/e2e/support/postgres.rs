@@ -61,6 +61,21 @@ impl Postgres {
         standby
     }
 
+    /// Has it speak TLS too, under a certificate that is made for it and returned: nobody else has signed it.
+    pub fn speak_tls(&self) -> PathBuf {
+        let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \
+            -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout tls.key -out tls.crt";
+        let words: Vec<_> = words.split_whitespace().collect();
+        run(Path::new(""), "openssl", &words, self.dir.path());
+        let certificate = self.dir.path().join("tls.crt");
+        let key = self.dir.path().join("tls.key");
+        self.sql("postgres", &format!("ALTER SYSTEM SET ssl_cert_file = '{}'", certificate.display()));
+        self.sql("postgres", &format!("ALTER SYSTEM SET ssl_key_file = '{}'", key.display()));
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        certificate
+    }
+
     /// Makes a standby the primary.
     pub fn promote(&self) {
         self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
