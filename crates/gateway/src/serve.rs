@@ -174,7 +174,7 @@ impl Server {
         let ops_bounds = Bounds::new(OPS_CONNECTIONS_MAX, network.header_timeout);
         let public = Listener::new(public, public_router, bounds, stages.drain.clone(), stages.callers.clone());
         let ops = Listener::new(ops, ops_router, ops_bounds, stages.end.clone(), TaskTracker::new());
-        tokio::spawn(public.run());
+        stages.callers.spawn(public.run()); // whom it lets in last is a caller too
         tokio::spawn(ops.run());
         tokio::spawn(upkeep(metrics, stages.end.clone()));
         tracing::info!(

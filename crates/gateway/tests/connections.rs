@@ -71,6 +71,9 @@ async fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(bytes.get(..read).unwrap()).into_owned()
 }
 
+/// What the placeholder of `{ env = "ACME" }` reads.
+const KEY: &str = "placeholder-for-variable-ACME";
+
 const REQUEST: &[u8] = b"GET /v1/messages HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
@@ -180,6 +183,24 @@ async fn a_stop_answers_who_is_connected_already() {
         assert!(answer(&mut stream).await.starts_with("HTTP/1.1 401"));
     }
     timeout(PATIENCE, stopping).await.unwrap().unwrap();
+}
+
+/// The kernel has made the connection, this process has not seen it yet: the test never gave it the time.
+#[tokio::test]
+async fn a_stop_accepts_the_message_of_whom_nobody_has_let_in_yet() {
+    let gateway = Gateway::start("").await;
+    let mut early = std::net::TcpStream::connect(gateway.server.public_addr()).unwrap();
+    let message = r#"{"to":"+447700900000","text":"123456"}"#;
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{message}",
+        message.len()
+    );
+    std::io::Write::write_all(&mut early, request.as_bytes()).unwrap();
+    timeout(PATIENCE, gateway.server.shutdown()).await.unwrap();
+    early.set_nonblocking(true).unwrap();
+    let answered = answer(&mut TcpStream::from_std(early).unwrap()).await;
+    assert!(answered.starts_with("HTTP/1.1 202"), "{answered}");
 }
 
 #[tokio::test]

@@ -142,6 +142,9 @@ async fn send(balancer: &Balancer, n: u32, manners: Manners) -> Sent {
     loop {
         let answer = balancer.send(key, &body).await;
         sent.statuses.push(answer.as_ref().map_or(0, |answer| answer.status));
+        if let Some(refused) = answer.as_ref().filter(|answer| answer.status >= 500) {
+            eprintln!("{} {}", refused.status, refused.text());
+        }
         if let Some(answer) = answer.filter(|answer| matches!(answer.status, 200 | 202)) {
             sent.id = Some(answer.message_id());
             sent.at = Instant::now();
