@@ -61,7 +61,7 @@ impl Msisdn {
     /// asked again, so the type is [`NumberType::Unknown`]. `None` when the text cannot be E.164.
     pub fn restore(e164: &str, country: Country) -> Option<Self> {
         let digits = e164.strip_prefix('+').unwrap_or(e164);
-        let plausible = (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len())
+        let plausible = (SHORTEST..=DIGITS_MAX).contains(&digits.len())
             && !digits.starts_with('0')
             && digits.bytes().all(|byte| byte.is_ascii_digit());
         let digits = plausible.then(|| digits.parse().ok())??;
@@ -156,7 +156,11 @@ impl fmt::Debug for Msisdn {
     }
 }
 
-/// The shortest numbers that exist: a calling code and four digits (Niue, Ascension).
+/// Digits of the shortest number that a numbering plan may have, calling code included: German pagers have four after
+/// `49`. A bound of what the store may hold, not of what is read.
+const SHORTEST: usize = 4;
+
+/// What is shorter is told to be too short, where no country's plan has it.
 const DIGITS_MIN: usize = 7;
 
 /// E.164's limit, calling code included.

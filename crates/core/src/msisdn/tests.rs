@@ -370,7 +370,7 @@ fn restoring_takes_e164_only_and_knows_no_type() {
         "+41 791234567",
         "++41791234567",
         "0791234567",
-        "+123456",
+        "+123",
         "+1234567890123456",
         "+4179x234567",
         "+٤١٧٩١٢٣٤٥٦٧",
@@ -509,6 +509,14 @@ proptest! {
         let number = Msisdn::parse(&text, None);
         prop_assert_eq!(number.map(|number| number.expose()), Ok(e164.clone()), "{:?}", text);
     }
+}
+
+#[test]
+fn the_shortest_numbers_come_back_from_the_store() {
+    let german = Country::parse("DE").unwrap();
+    let number = Msisdn::parse("1640", Some(german)).unwrap();
+    assert_eq!(number.expose(), "+491640");
+    assert_eq!(Msisdn::restore("+491640", german), Some(number));
 }
 
 fn texts() -> impl Strategy<Value = String> {
