@@ -34,7 +34,7 @@ gw_conf() { # NODE
 listen = "127.0.0.1:2428$1"
 ops = "127.0.0.1:2427$1"
 [store]
-url = "postgres://gateway@127.0.0.1:$PG_PORT/gateway?sslmode=disable"
+url = { env = "BENCH_DATABASE_URL" }
 key = { env = "BENCH_STORE_KEY" }
 [log]
 level = "warn"
@@ -55,6 +55,7 @@ C
 gw_node() { # NODE
   gw_conf "$1"
   BENCH_STORE_KEY=$(printf '%032d' 0 | base64) BENCH_MITTO_KEY=bench_mitto_key_0123456789 \
+    BENCH_DATABASE_URL="postgres://gateway@127.0.0.1:$PG_PORT/gateway?sslmode=disable" \
     spawn "ours$1" "$OURS_BIN" serve --config "$W/ours$1.toml"
   local i; for i in $(seq 200); do curl -fs "http://127.0.0.1:2427$1/readyz" >/dev/null && return 0; sleep 0.1; done
   log "node $1 is not ready"; return 1
