@@ -19,7 +19,7 @@ const FIRST_WARM: u32 = 5_000_000;
 const RATE: u32 = 100;
 
 pub(crate) async fn reloads(scale: Scale) -> Outcome {
-    let reloads = scale.of(10_000, 450);
+    let reloads = scale.of(10_000_usize, 450);
     let upstream = Mitto::start();
     let builder = Gateway::builder().log("off").mitto("mitto", &upstream).mitto("other", &upstream);
     let gateway = builder.route("default", "use = [\"mitto\"]").start().await;
@@ -37,7 +37,7 @@ pub(crate) async fn reloads(scale: Scale) -> Outcome {
     let load = Load::start(gateway.acme(), Pace::otp(RATE));
     let (mut wrong, mut nameless, mut rss) = (0, 0, Vec::new());
     for nth in 0..reloads {
-        let bad = bad.get(nth as usize / 3 % bad.len()).filter(|_| nth % 3 == 2);
+        let bad = bad.get(nth / 3 % bad.len()).filter(|_| nth % 3 == 2);
         gateway.configure(bad.unwrap_or(if nth % 3 == 0 { &other } else { &good }));
         let answer = operator.post_with("/admin/v1/reload", &[], &json!({})).await;
         wrong += u32::from(answer.status != if bad.is_some() { 422 } else { 200 });
