@@ -1,9 +1,11 @@
-//! Where messages, limits, idempotency records and webhook notices are kept: `SQLite` for one node, memory for tests.
+//! Where messages, limits, idempotency records and webhook notices are kept: `SQLite` for one node, `PostgreSQL` for
+//! several, memory for tests.
 //!
-//! [`SqliteStore`] and [`MemoryStore`] differ only in their rows (`tables`); what is decided is written once
-//! (`keeper`): acceptance, the lifecycle of a message, matching of receipts, lanes. Limits (`book`), lanes (`queue`)
-//! and parked receipts (`parked`) live in memory and are rebuilt from rows at the start. Must never write a number, a
-//! text, an answer or a caller's key in clear (`key`).
+//! [`SqliteStore`], [`PgStore`] and [`MemoryStore`] differ only in their rows (`tables`); what is decided is written once
+//! (`keeper`): acceptance, the lifecycle of a message, matching of receipts, lanes. Where one process is alone, limits
+//! (`book`), lanes (`queue`) and parked receipts (`parked`) live in memory and are rebuilt from rows at the start; on
+//! `PostgreSQL` each batch reads and locks what it needs of them. Must never write a number, a text, an answer or a
+//! caller's key in clear (`key`).
 
 mod book;
 mod compact;

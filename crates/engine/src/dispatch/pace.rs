@@ -12,7 +12,7 @@ const RESERVE: Duration = Duration::from_millis(12);
 
 /// Which part of a burst may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Share {
+pub(super) enum Burst {
     /// All of it.
     Whole,
     /// All but [`RESERVE`].
@@ -41,7 +41,7 @@ impl Pace {
     }
 
     /// Takes one place, or says when to ask again.
-    pub(super) fn try_take(&mut self, share: Share, now: Instant) -> Result<(), Instant> {
+    pub(super) fn try_take(&mut self, burst: Burst, now: Instant) -> Result<(), Instant> {
         if let Some(until) = self.paused_until {
             if now < until {
                 return Err(until);
@@ -50,9 +50,9 @@ impl Pace {
         }
         let Some(interval) = self.interval else { return Ok(()) };
         let next = self.next.max(now);
-        let burst = match share {
-            Share::Whole => BURST,
-            Share::Common => BURST.saturating_sub(RESERVE),
+        let burst = match burst {
+            Burst::Whole => BURST,
+            Burst::Common => BURST.saturating_sub(RESERVE),
         };
         let ahead = burst.saturating_sub(interval);
         if next.duration_since(now) > ahead {

@@ -10,7 +10,7 @@ use super::turns::Turns;
 use crate::dispatch::breaker::{Breaker, Circuit, Health};
 use crate::dispatch::budget::Budget;
 use crate::dispatch::chances::{Chances, Hopeful};
-use crate::dispatch::pace::{Pace, Share};
+use crate::dispatch::pace::{Burst, Pace};
 use crate::dispatch::pair::{Gate, Pair};
 use crate::measure::Measured;
 use crate::status::{CountryStatus, ProviderStatus};
@@ -78,15 +78,15 @@ impl State {
     }
 
     pub(super) fn try_begin(&mut self, tenant: &TenantId, country: Country, now: Instant) -> bool {
-        let share = match (self.turns.has(tenant), self.turns.others(tenant)) {
+        let burst = match (self.turns.has(tenant), self.turns.others(tenant)) {
             (true, true) => return false, // its turn comes
-            (true, false) => Share::Common,
-            (false, _) => Share::Whole,
+            (true, false) => Burst::Common,
+            (false, _) => Burst::Whole,
         };
         let cap = self.cap();
         if self.gate(country, now) == Gate::Shut
             || self.pair(country, now).room(cap, now) == 0
-            || self.pace.try_take(share, now).is_err()
+            || self.pace.try_take(burst, now).is_err()
         {
             return false;
         }
@@ -100,7 +100,7 @@ impl State {
         if self.is_shut(now) {
             return Ok(false);
         }
-        self.pace.try_take(Share::Common, now)?;
+        self.pace.try_take(Burst::Common, now)?;
         Ok(self.whole.admits(now))
     }
 
