@@ -46,6 +46,27 @@ pub(crate) enum Wait {
     Until(UnixMs),
 }
 
+impl Wait {
+    const OPEN: i64 = -1;
+
+    /// As SQL stores keep it: null, -1, or the due time.
+    pub(crate) fn column(self) -> Option<i64> {
+        match self {
+            Self::Idle => None,
+            Self::Open => Some(Self::OPEN),
+            Self::Until(due) => Some(due.get().max(0)),
+        }
+    }
+
+    pub(crate) fn of_column(column: Option<i64>) -> Self {
+        match column {
+            None => Self::Idle,
+            Some(Self::OPEN) => Self::Open,
+            Some(due) => Self::Until(UnixMs::new(due)),
+        }
+    }
+}
+
 impl State {
     /// It waits for nothing but what the process that put it off remembers, and no provider may hold it.
     pub(crate) fn is_put_off(&self) -> bool {

@@ -204,7 +204,7 @@ async fn accept(
     let (created, expires) = (column!(new => new.state.created.get()), column!(new => new.state.expires.get()));
     let (notify, statuses) = (column!(new => new.state.notify), column!(new => new.state.status.as_str()));
     let providers = column!(new => new.state.provider.as_ref().map(ProviderName::as_str));
-    let (lanes, waits) = (column!(new => new.state.lane.as_str()), column!(new => rows::wait(new.state.wait)));
+    let (lanes, waits) = (column!(new => new.state.lane.as_str()), column!(new => new.state.wait.column()));
     let (attempts, key_ids) = (column!(new => i32::from(new.state.attempt)), column!(new => new.sealed.key_id));
     let clients = column!(new => new.sealed.client_id.as_deref().map(clean));
     let hashes = column!(new => Uuid::from_bytes(new.sealed.to_hash));

@@ -166,7 +166,7 @@ async fn insert(conn: &mut Conn, batch: &[Exported], owner: i64) -> Result<(), F
     let updated = column!(m => m.state.updated.get());
     let providers = column!(m => m.state.provider.as_ref().map(ProviderName::as_str));
     let upstream = column!(m => m.state.upstream_id.as_deref().map(clean));
-    let (lanes, waits) = (column!(m => m.state.lane.as_str()), column!(m => rows::wait(m.state.wait)));
+    let (lanes, waits) = (column!(m => m.state.lane.as_str()), column!(m => m.state.wait.column()));
     let (attempts, copies) = (column!(m => i32::from(m.state.attempt)), column!(m => i32::from(m.state.copies)));
     let (key_ids, clients) = (column!(m => m.sealed.key_id), column!(m => m.sealed.client_id.as_deref().map(clean)));
     let hashes = column!(m => Uuid::from_bytes(m.sealed.to_hash));

@@ -123,7 +123,7 @@ impl<'a> Changed<'a> {
             all.providers.push(state.provider.as_ref().map(ProviderName::as_str));
             all.upstream_ids.push(state.upstream_id.as_deref().map(clean));
             all.lanes.push(state.lane.as_str());
-            all.waits.push(rows::wait(state.wait));
+            all.waits.push(state.wait.column());
             all.attempts.push(i32::from(state.attempt));
             all.copies.push(i32::from(state.copies));
             all.owners.push(owner_of(work, *id, before, owner));
@@ -179,7 +179,7 @@ impl<'a> Jobs<'a> {
                 && before.lane == state.lane
                 && before.status == state.status
                 && before.attempt == state.attempt;
-            match rows::wait(state.wait) {
+            match state.wait.column() {
                 None if before.wait == Wait::Idle => {}
                 None => all.ended.push(uuid(*id)),
                 Some(_) if is_same => {}

@@ -44,11 +44,7 @@ pub(super) fn stored(row: &Row) -> Result<Stored, Failure> {
         provider: row.try_get::<_, Option<&str>>(8)?.map(ProviderName::new),
         upstream_id: row.try_get(9)?,
         lane: ProviderName::new(row.try_get::<_, &str>(10)?),
-        wait: match row.try_get::<_, Option<i64>>(11)? {
-            None => Wait::Idle,
-            Some(OPEN) => Wait::Open,
-            Some(due) => Wait::Until(UnixMs::new(due)),
-        },
+        wait: Wait::of_column(row.try_get::<_, Option<i64>>(11)?),
         attempt: small(row, 12)?,
         copies: small(row, 13)?,
         log_len: log.len(),
@@ -81,17 +77,6 @@ pub(super) fn parked(row: &Row) -> Result<(i64, ReceivedReceipt), Failure> {
 pub(super) fn part(number: i32, of: i32) -> Part {
     Part { number: u16::try_from(number).unwrap_or(u16::MAX), of: u16::try_from(of).unwrap_or(u16::MAX) }
 }
-
-/// A message's `wait`, and a job's `due`.
-pub(super) fn wait(wait: Wait) -> Option<i64> {
-    match wait {
-        Wait::Idle => None,
-        Wait::Open => Some(OPEN),
-        Wait::Until(due) => Some(due.get().max(0)),
-    }
-}
-
-const OPEN: i64 = -1;
 
 pub(super) fn at(row: &Row, column: usize) -> Result<UnixMs, Failure> {
     Ok(UnixMs::new(row.try_get(column)?))

@@ -69,11 +69,7 @@ pub(super) fn state(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<State>
         provider: row.get_ref(9)?.as_str_or_null()?.map(|name| ProviderName::new(names.of(name))),
         upstream_id: row.get(10)?,
         lane: ProviderName::new(names.of(row.get_ref(11)?.as_str()?)),
-        wait: match row.get::<_, Option<i64>>(12)? {
-            None => Wait::Idle,
-            Some(OPEN) => Wait::Open,
-            Some(due) => Wait::Until(UnixMs::new(due)),
-        },
+        wait: Wait::of_column(row.get::<_, Option<i64>>(12)?),
         attempt: row.get(13)?,
         copies: row.get(14)?,
         log_len: row.get::<_, i64>(15)?.unsigned_abs().try_into().unwrap_or(usize::MAX),
@@ -85,17 +81,6 @@ pub(super) fn stored(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Store
     let log = row.get_ref(18)?.as_str()?.as_bytes().to_vec();
     Ok(Stored { state: state(row, names)?, to: row.get(16)?, details: row.get(17)?, log })
 }
-
-/// A message's `wait` column.
-pub(super) fn wait(wait: Wait) -> Option<i64> {
-    match wait {
-        Wait::Idle => None,
-        Wait::Open => Some(OPEN),
-        Wait::Until(due) => Some(due.get().max(0)),
-    }
-}
-
-const OPEN: i64 = -1;
 
 pub(super) fn at(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixMs> {
     row.get(column).map(UnixMs::new)

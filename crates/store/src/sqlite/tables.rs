@@ -99,7 +99,7 @@ impl Tables for SqliteTables {
             state.updated.get(),
             state.provider.as_ref().map(ProviderName::as_str),
             state.lane.as_str(),
-            rows::wait(state.wait),
+            state.wait.column(),
             state.attempt,
             state.copies,
             message.key_id,
@@ -136,7 +136,7 @@ impl Tables for SqliteTables {
         statement.raw_bind_parameter(6, after.copies)?;
         statement.raw_bind_parameter(7, rows::text(&turn.lines))?;
         if waits {
-            statement.raw_bind_parameter(8, rows::wait(after.wait))?;
+            statement.raw_bind_parameter(8, after.wait.column())?;
         }
         if provider {
             statement.raw_bind_parameter(9, after.provider.as_ref().map(ProviderName::as_str))?;
