@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sms_core::MessageId;
 use sms_core::store::StoreError;
@@ -86,6 +87,8 @@ impl<O: Operation> Batcher<O> {
     }
 }
 
+/// A batch starts when the one before it has ended: more of them at once would be smaller ones, which cost this node and
+/// the server more for each message. One that takes long, for a lock or a slow disk, does not hold the next one up.
 async fn collect<O: Operation>(shared: Arc<Shared>, mut calls: mpsc::Receiver<Call<O>>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -97,10 +100,11 @@ async fn collect<O: Operation>(shared: Arc<Shared>, mut calls: mpsc::Receiver<Ca
             batch.push(next);
         }
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
+        let running = tokio::spawn(async move {
             run(&shared, batch).await;
             drop(place);
         });
+        drop(tokio::time::timeout(PATIENCE, running).await);
     }
 }
 
@@ -136,8 +140,11 @@ impl<O: Operation> Call<O> {
     }
 }
 
-/// Batches of one operation at the same time.
-const AT_ONCE: usize = 2;
+/// Batches of one operation at the same time, where they take long.
+const AT_ONCE: usize = 3;
+
+/// How long a batch has the server to itself.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 const BATCH_MAX: usize = 256;
 
