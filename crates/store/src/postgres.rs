@@ -18,10 +18,12 @@ mod mend;
 pub mod migrate;
 mod node;
 mod notices;
+mod open;
 mod pool;
 mod purge;
 mod reads;
 mod rows;
+mod settle;
 mod work;
 
 use std::collections::HashMap;
@@ -44,11 +46,14 @@ use crate::tables::Failure;
 use crate::{prepare, read};
 use admit::Accepting;
 use batch::Batcher;
-use follow::{Receiving, Settling};
+use follow::Receiving;
 use lanes::Lanes;
 use mend::Mend;
 use node::{BEAT_EVERY, Node};
+use notices::Telling;
+use open::Open;
 use pool::Pool;
+use settle::Settling;
 
 /// Messages, limits and the rest in one `PostgreSQL` database, shared with other nodes.
 #[derive(Debug)]
@@ -77,6 +82,8 @@ struct Shared {
     node: Node,
     lanes: Lanes,
     mend: Mend,
+    open: Open,
+    telling: Telling,
     /// Attempts that a settle opened whose commit nobody could see.
     unsure: Mutex<HashMap<MessageId, u16>>,
 }
@@ -96,7 +103,17 @@ impl PgStore {
         let keys = Arc::new(Keys::derive(key));
         let (mend, told) = Mend::new();
         let (node, lanes) = (Node::new(options.node), Lanes::default());
-        let shared = Arc::new(Shared { pool, keys, clock, node, lanes, mend, unsure: Mutex::default() });
+        let shared = Arc::new(Shared {
+            pool,
+            keys,
+            clock,
+            node,
+            lanes,
+            mend,
+            open: Open::default(),
+            telling: Telling::default(),
+            unsure: Mutex::default(),
+        });
         if !shared.start().await.map_err(|failure| failure.error)? {
             return Err(PgError::WrongKey);
         }
@@ -125,6 +142,7 @@ impl Shared {
         self.node.beat(&mut conn, || self.clock.now()).await?;
         conn.done();
         lanes::refresh(self).await?;
+        notices::refresh(self).await?;
         Ok(true)
     }
 
@@ -166,7 +184,9 @@ async fn beat(shared: Arc<Shared>) {
 async fn look(shared: Arc<Shared>) {
     while !shared.pool.is_closed() {
         tokio::time::sleep(LOOK_EVERY).await;
-        drop(lanes::refresh(&shared).await); // what was known goes on; whoever needs the database says so
+        // What was known goes on; whoever needs the database says so.
+        drop(lanes::refresh(&shared).await);
+        drop(notices::refresh(&shared).await);
     }
 }
 
@@ -194,7 +214,7 @@ impl Store for PgStore {
     }
 
     async fn settle(&self, batch: Vec<Settle>) -> Result<Vec<Settled>, StoreError> {
-        self.settling.call(batch).await
+        self.settling.call(batch).await?.into_iter().collect()
     }
 
     async fn receipts(&self, batch: Vec<ReceivedReceipt>) -> Result<Vec<Receipted>, StoreError> {

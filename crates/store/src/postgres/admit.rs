@@ -1,5 +1,6 @@
-//! Acceptance, in three round trips a batch: what was accepted under the same keys before; the limits, locked and charged;
-//! idempotency records, messages and their places in the lanes, in one durable statement.
+//! Acceptance, in at most four round trips a batch: what was accepted under the same keys before; the limits, locked; what
+//! is charged to them; idempotency records, messages and their places in the lanes, in one durable statement. Where all of
+//! a batch's limits are new, the last two are one.
 
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ pub(super) async fn block(shared: &Arc<Shared>, batch: Vec<NewBlocked>) -> Resul
     let mut keeper = Keeper::brief(Work::default(), Arc::clone(&shared.keys));
     keeper.block(&batch)?;
     let mut conn = shared.pool.lend().await?;
-    accept(&mut conn, &keeper.tables.out.inserted, &[], (UnixMs::default(), 0)).await?;
+    accept(&mut conn, (&keeper.tables.out.inserted, false), &[], (UnixMs::default(), 0)).await?;
     conn.done();
     Ok(())
 }
@@ -121,31 +122,37 @@ async fn round(shared: &Arc<Shared>, batch: &[&NewAdmit]) -> Result<Vec<Option<V
         locked = limits::lock(&mut conn, &charges, now, &mut keeper.book).await?;
     }
     let verdicts = batch.iter().map(|new| keeper.admit_one(new, now)).collect::<Result<Vec<_>, _>>()?;
-    if !charges.is_empty() {
-        limits::commit(&mut conn, &locked, &mut keeper.book).await?;
-    }
+    let changed = limits::charges(&locked, &mut keeper.book);
     let inserted = &keeper.tables.out.inserted;
+    // Charges and messages in one transaction, where nobody else can wait for the rows.
+    let is_one = !charges.is_empty() && changed.is_empty() && !inserted.is_empty();
+    if !charges.is_empty() && !is_one {
+        limits::commit(&mut conn, &changed).await?;
+    }
+    if inserted.is_empty() {
+        conn.done();
+        return Ok(verdicts.into_iter().map(Some).collect());
+    }
     let new = |id: MessageId| batch.iter().find(|new| new.state.id == id);
     let records: Vec<_> =
         inserted.iter().map(|inserted| new(inserted.state.id).and_then(|new| new.idempotency.as_ref())).collect();
-    let doubt = || {
+    let doubt = |is_charged: bool| {
         let lost = batch.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Leased { .. }));
         for (new, verdict) in lost {
-            shared.mend.doubt(new, charged(new, verdict, now));
+            shared.mend.doubt(new, if is_charged { charged(new, verdict, now) } else { Vec::new() });
         }
     };
-    if !inserted.is_empty() {
-        let accepted = accept(&mut conn, inserted, &records, (now, owner)).await;
-        let kept = accepted.inspect_err(|_| doubt())?;
-        conn.done();
-        shared.node.living().inspect_err(|_| doubt())?; // a node that was taken for dead hands nothing out
-        for new in inserted {
-            lanes::waits(shared, &new.state);
-        }
-        return Ok(told(shared, batch, verdicts, (&kept, now)));
-    }
+    let accepted = accept(&mut conn, (inserted, is_one), &records, (now, owner)).await;
+    let kept = accepted.inspect_err(|_| doubt(!is_one))?;
     conn.done();
-    Ok(verdicts.into_iter().map(Some).collect())
+    shared.node.living().inspect_err(|_| doubt(true))?; // a node that was taken for dead hands nothing out
+    for (new, record) in inserted.iter().zip(&records) {
+        lanes::waits(shared, &new.state);
+        if record.is_none() || kept.contains(&new.state.id) {
+            shared.open.put(&new.state, &new.log);
+        }
+    }
+    Ok(told(shared, batch, verdicts, (&kept, now)))
 }
 
 /// Takes the verdicts back whose keys others took, and what was charged for them.
@@ -181,10 +188,11 @@ fn charged(new: &NewAdmit, verdict: &Verdict, now: UnixMs) -> Vec<(Hash16, UnixM
     new.charges.iter().filter(|charge| !shadowed.contains(&charge.limit)).map(|charge| (charge.key, now)).collect()
 }
 
-/// Writes everything in one commit; the messages whose keys are theirs.
+/// Writes everything in one commit, which ends the transaction that is open where one `is_open`; the messages whose keys are
+/// theirs.
 async fn accept(
     conn: &mut Conn,
-    inserted: &[Inserted],
+    (inserted, is_open): (&[Inserted], bool),
     records: &[Option<&(Hash16, Kept)>],
     (now, owner): (UnixMs, i64),
 ) -> Result<Vec<MessageId>, Failure> {
@@ -242,7 +250,12 @@ async fn accept(
         &now,
         &owner,
     ];
-    conn.rows(ACCEPT, &values).await?.iter().map(|row| rows::id(row, 0)).collect()
+    let found = if is_open {
+        conn.commit("COMMIT", &[(ACCEPT, values.to_vec())]).await?.pop().unwrap_or_default()
+    } else {
+        conn.rows(ACCEPT, &values).await?
+    };
+    found.iter().map(|row| rows::id(row, 0)).collect()
 }
 
 /// How often keys that others took are asked for again.

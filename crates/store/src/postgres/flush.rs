@@ -4,6 +4,7 @@
 use sms_core::{MessageId, ProviderName};
 use uuid::Uuid;
 
+use super::Shared;
 use super::pool::{Asked, Conn};
 use super::rows::{self, clean, uuid};
 use super::work::{Out, Work};
@@ -38,7 +39,7 @@ const PARK: &str = "INSERT INTO parked (provider, message, upstream_id, state, c
 const UNPARK: &str = "DELETE FROM parked WHERE row = ANY($1::int8[])";
 
 /// Writes everything and commits. What is open from now on is `owner`'s.
-pub(super) async fn commit(conn: &mut Conn, work: &Work, owner: i64) -> Result<(), Failure> {
+pub(super) async fn commit(shared: &Shared, conn: &mut Conn, work: &Work, owner: i64) -> Result<(), Failure> {
     let (changed, jobs, added) = (Changed::of(work, owner), Jobs::of(work, owner), Added::of(&work.out));
     let mut asked: Vec<Asked<'_>> = Vec::new();
     if !changed.ids.is_empty() {
@@ -51,7 +52,9 @@ pub(super) async fn commit(conn: &mut Conn, work: &Work, owner: i64) -> Result<(
         asked.push((KEEP_JOBS, vec![&jobs.ids, &jobs.lanes, &jobs.statuses, &jobs.dues, &jobs.owners]));
     }
     asked.extend(added.asked());
-    conn.commit(&asked).await
+    conn.commit("COMMIT", &asked).await?;
+    shared.telling.add(work.out.notices.iter().map(|telling| &telling.tenant));
+    Ok(())
 }
 
 /// Writes what is added, in whatever transaction is open.
@@ -292,4 +295,4 @@ impl<'a> Parked<'a> {
 }
 
 /// Longest provider's id, or ids of parts, that an index takes.
-const ID_MAX: usize = 2_000;
+pub(super) const ID_MAX: usize = 2_000;

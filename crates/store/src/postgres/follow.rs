@@ -1,89 +1,16 @@
-//! What happens to accepted messages: the rows are read in and locked, the keeper decides, everything is written back in one
+//! What happens to accepted messages beside their outcomes (`settle`): the rows are read in and locked, the keeper decides, everything is written back in one
 //! commit.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use sms_core::store::{CancelOutcome, Entry, Receipted, ReceivedReceipt, Reroute, Retelling, Settle, Settled, Then};
+use sms_core::store::{CancelOutcome, Entry, Receipted, ReceivedReceipt, Reroute, Retelling};
 use sms_core::{MessageId, TenantId, UnixMs};
 
 use super::batch::Operation;
-use super::rows::clean;
 use super::work::Work;
 use super::{Shared, flush, lanes, load};
 use crate::keeper::Keeper;
-use crate::parts;
-use crate::state::Wait;
 use crate::tables::{Failure, Stored};
-
-/// Records outcomes.
-#[derive(Debug)]
-pub(super) struct Settling;
-
-impl Operation for Settling {
-    type Item = Settle;
-    type Answer = Settled;
-
-    async fn run(shared: &Arc<Shared>, items: Vec<Settle>) -> Result<Vec<Settled>, Failure> {
-        let mut conn = shared.pool.lend().await?;
-        let me = shared.node.id();
-        let (work, parked) =
-            load::settled(&mut conn, items.iter().map(|settle| settle.id), &upstream_ids(&items)).await?;
-        let foreign = work.foreign(me);
-        let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
-        for (row, received) in parked {
-            keeper.parked.add(row, received);
-        }
-        let mut settled = Vec::with_capacity(items.len());
-        for settle in &items {
-            // Another node took it over: whatever its number, this is not the attempt that counts.
-            let is_ours = !foreign.contains(&settle.id);
-            let one = if is_ours { again(shared, &keeper.tables, settle) } else { Some(Settled::Fenced) };
-            settled.push(match one {
-                Some(known) => known,
-                None => keeper.settle_one(settle)?,
-            });
-        }
-        if let Err(failure) = flush::commit(&mut conn, &keeper.tables, me).await {
-            shared.unsure(opened(&items, &settled));
-            return Err(failure);
-        }
-        conn.done();
-        if !opened(&items, &settled).is_empty() {
-            shared.node.living()?; // whoever takes this node for dead adopts them
-        }
-        shared.sure(&items);
-        wait(shared, &keeper.tables);
-        Ok(settled)
-    }
-
-    fn opens(item: &Settle, answer: &Settled) -> Option<(MessageId, u16)> {
-        matches!(answer, Settled::Done { go: true, .. }).then(|| (item.id, item.attempt.saturating_add(1)))
-    }
-}
-
-/// The attempts that a batch opens.
-fn opened(items: &[Settle], settled: &[Settled]) -> Vec<(MessageId, u16)> {
-    items.iter().zip(settled).filter_map(|(item, answer)| Settling::opens(item, answer)).collect()
-}
-
-/// The answer to the repetition of what was committed although nobody was told: its next attempt is open.
-fn again(shared: &Shared, work: &Work, settle: &Settle) -> Option<Settled> {
-    let state = work.now(settle.id)?;
-    let next = settle.attempt.saturating_add(1);
-    let is_open = state.wait == Wait::Open && state.attempt == next && matches!(settle.then, Then::Again { .. });
-    let go = is_open && shared.was_unsure(settle.id, next);
-    go.then(|| Settled::Done { change: crate::keeper::unchanged(state), go })
-}
-
-fn upstream_ids(items: &[Settle]) -> Vec<String> {
-    let sent = items.iter().filter_map(|settle| match &settle.then {
-        Then::Sent { upstream_id } if !upstream_id.is_empty() => Some(upstream_id.as_str()),
-        Then::Again { .. } | Then::End(_) | Then::Later { .. } | Then::Sent { .. } => None,
-    });
-    let ids = sent.flat_map(|ids| parts::ids(ids).unwrap_or_else(|| vec![ids]));
-    ids.map(clean).collect::<HashSet<_>>().into_iter().collect()
-}
 
 /// Matches receipts, or parks them.
 #[derive(Debug)]
@@ -98,7 +25,7 @@ impl Operation for Receiving {
         let work = load::receipted(&mut conn, &items).await?;
         let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
         let receipted = keeper.receipts(&items, shared.clock.now())?;
-        flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+        flush::commit(shared, &mut conn, &keeper.tables, shared.node.id()).await?;
         conn.done();
         Ok(receipted)
     }
@@ -144,7 +71,7 @@ pub(super) async fn reroute(shared: &Arc<Shared>, batch: &[Reroute]) -> Result<V
     let work = load::messages(&mut conn, batch.iter().map(|reroute| reroute.id)).await?;
     let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
     let moved = keeper.reroute(batch)?;
-    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, shared.node.id()).await?;
     conn.done();
     wait(shared, &keeper.tables);
     Ok(moved)
@@ -159,13 +86,13 @@ async fn alone<R>(
     let work = load::messages(&mut conn, [id]).await?;
     let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
     let done = decide(&mut keeper)?;
-    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, shared.node.id()).await?;
     conn.done();
     Ok(done)
 }
 
 /// Remembers who waits from now on.
-fn wait(shared: &Shared, work: &Work) {
+pub(super) fn wait(shared: &Shared, work: &Work) {
     work.out.changed.keys().filter_map(|id| work.now(*id)).for_each(|state| lanes::waits(shared, state));
 }
 

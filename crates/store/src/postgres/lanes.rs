@@ -216,9 +216,12 @@ async fn claim_one(shared: &Arc<Shared>, want: &LaneWant, now: UnixMs) -> Result
         }
     }
     let attempts = || leased.iter().map(|leased| (leased.id, leased.attempt)).collect();
-    flush::commit(&mut conn, &keeper.tables, owner).await.inspect_err(|_| shared.mend.release(attempts()))?;
+    flush::commit(shared, &mut conn, &keeper.tables, owner).await.inspect_err(|_| shared.mend.release(attempts()))?;
     conn.done();
     shared.node.living()?; // whoever takes this node for dead adopts them
+    for loaded in keeper.tables.messages.values() {
+        shared.open.put(&loaded.stored.state, &loaded.stored.log);
+    }
     Ok(leased)
 }
 
@@ -241,7 +244,7 @@ pub(super) async fn stranded(shared: &Arc<Shared>, want: &LaneWant, now: UnixMs)
             shown.extend(keeper.show(id, now)?);
         }
     }
-    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, shared.node.id()).await?;
     conn.done();
     Ok(shown)
 }
@@ -260,7 +263,7 @@ pub(super) async fn sweep(shared: &Arc<Shared>, now: UnixMs, max: usize) -> Resu
             changes.extend(keeper.end(id, now)?);
         }
     }
-    flush::commit(&mut conn, &keeper.tables, shared.node.id()).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, shared.node.id()).await?;
     conn.done();
     Ok(changes)
 }
@@ -290,7 +293,7 @@ pub(super) async fn adopt(shared: &Arc<Shared>, now: UnixMs) -> Result<Vec<Lease
     let adopted = keeper.orphans(now)?;
     conn.execute(TAKE_OVER, &[&mine, &owner]).await?;
     conn.execute(TAKE_JOBS, &[&jobs, &owner]).await?;
-    flush::commit(&mut conn, &keeper.tables, owner).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, owner).await?;
     conn.done();
     keeper.put_off.iter().filter_map(|id| keeper.tables.now(*id)).for_each(|state| waits(shared, state));
     if !adopted.is_empty() {

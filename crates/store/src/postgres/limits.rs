@@ -1,9 +1,10 @@
 //! Limits that several nodes charge: a row for each keyed hash with the acceptances that still count. They are decided in
 //! memory under the locks of their rows, taken in the order of the keys.
 //!
-//! Their transaction does not wait for the disk: it commits before that of the message, so that the log holds both in this
-//! order and an acceptance that is durable was charged durably. A crash of the server may forget the last moments of
-//! charges whose messages it forgot too.
+//! Where every key of a batch is new, its rows are right as they were made, and the messages go into the same transaction.
+//! Else charges have one of their own, so that nobody waits for a busy key while a disk is written. It does not wait for
+//! the disk: it commits before that of the messages, so that the log holds both in this order and an acceptance that is
+//! durable was charged durably. A crash of the server may forget the last moments of charges whose messages it forgot too.
 //!
 //! The time is the node's, put right by what the database's clock said at the last heartbeat: what two nodes accept is
 //! apart by what it seems, to the few milliseconds to which two clocks can be compared.
@@ -20,19 +21,22 @@ use crate::book::{Book, reach};
 use crate::key::Hash16;
 use crate::tables::{Failure, NewCharge};
 
-/// Makes the rows of keys that were never charged, each as if charged once: which most of them are about to be.
-const FRESH: &str = "INSERT INTO allowance (key, log, until) SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(k, l, t) \
-    ORDER BY u.k ON CONFLICT (key) DO NOTHING RETURNING key";
+/// The rows, ours until the end of the transaction, also those that another node made while we waited for them. Those of
+/// keys that were never charged are made as if charged once, which most of them are about to be; no other has a zero there.
+const LOCK: &str = "INSERT INTO allowance AS a (key, log, until) \
+    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(k, l, t) ORDER BY u.k \
+    ON CONFLICT (key) DO UPDATE SET until = a.until RETURNING key, log, until, xmax = 0";
 
-/// The rows, ours until the end of the transaction; also those that another node made while we waited for it.
-const LOCK: &str = "SELECT key, log, until FROM allowance WHERE key = ANY($1::uuid[]) ORDER BY key FOR UPDATE";
+/// The rows as they are, for charges that are taken back.
+const HOLD: &str = "SELECT key, log, until FROM allowance WHERE key = ANY($1::uuid[]) ORDER BY key FOR UPDATE";
 
 const CHARGE: &str = "UPDATE allowance a SET log = u.log, until = u.until \
     FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(key, log, until) WHERE a.key = u.key";
 
 const FORGET: &str = "DELETE FROM allowance WHERE key = ANY($1::uuid[])";
 
-const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+/// Ends a transaction without waiting for the disk.
+const COMMIT: &str = "SET LOCAL synchronous_commit = off; COMMIT";
 
 /// The rows of one batch, locked.
 #[derive(Debug, Default)]
@@ -40,6 +44,16 @@ pub(super) struct Locked {
     /// What each key's row says.
     said: BTreeMap<Hash16, Vec<u8>>,
     fresh: BTreeSet<Hash16>,
+}
+
+/// What a batch changes in the rows that it locked.
+#[derive(Debug, Default)]
+pub(super) struct Charges {
+    keys: Vec<Uuid>,
+    logs: Vec<Vec<u8>>,
+    untils: Vec<i64>,
+    /// Rows that were made in vain.
+    unused: Vec<Uuid>,
 }
 
 /// Locks the rows of `charges` and reads them into `book`.
@@ -53,52 +67,64 @@ pub(super) async fn lock(
     let keys: Vec<Uuid> = wanted.keys().copied().map(Uuid::from_bytes).collect();
     let logs: Vec<Vec<u8>> = wanted.values().map(|windows| once(now, windows)).collect();
     let untils: Vec<i64> = wanted.values().map(|windows| now.plus(reach(windows)).get()).collect();
-    let asked: [Asked<'_>; 2] = [(FRESH, vec![&keys, &logs, &untils]), (LOCK, vec![&keys])];
-    let found = conn.begin(BEGIN, &asked).await?;
-    let [fresh, rows] = found.as_slice() else { return Err(rows::unreadable("answer")) };
-    let fresh = fresh.iter().map(|row| rows::hash(row, 0)).collect::<Result<BTreeSet<_>, _>>()?;
-    let mut locked = Locked { said: BTreeMap::new(), fresh };
-    for row in rows {
+    let found = conn.begin("BEGIN", &[(LOCK, vec![&keys, &logs, &untils])]).await?;
+    let mut locked = Locked::default();
+    for row in found.iter().flatten() {
         let (key, log): (_, Vec<u8>) = (rows::hash(row, 0)?, row.try_get(1)?);
-        if !locked.fresh.contains(&key) {
+        let is_new: bool = row.try_get(3)?;
+        if is_new && wanted.get(&key).is_some_and(|windows| log == once(now, windows)) {
+            locked.fresh.insert(key);
+        } else {
             let ledger = Ledger::unpack(&log).ok_or_else(|| rows::unreadable("allowance"))?;
             book.put(key, ledger, rows::at(row, 2)?);
         }
         locked.said.insert(key, log);
     }
-    // A purge took a row away between the two statements: the caller begins anew.
-    if locked.said.len() < wanted.len() { Err(super::error::away("a limit was purged just now")) } else { Ok(locked) }
+    if locked.said.len() < wanted.len() { Err(rows::unreadable("answer")) } else { Ok(locked) }
 }
 
-/// Writes back what was charged, and commits.
-pub(super) async fn commit(conn: &mut Conn, locked: &Locked, book: &mut Book) -> Result<(), Failure> {
+/// What `book` says now and the rows do not.
+pub(super) fn charges(locked: &Locked, book: &mut Book) -> Charges {
     let charged: BTreeSet<Hash16> = book.charged().iter().copied().collect();
-    let unused: Vec<Uuid> = locked.fresh.difference(&charged).copied().map(Uuid::from_bytes).collect();
-    let (mut keys, mut logs, mut untils) = (Vec::new(), Vec::new(), Vec::new());
+    let unused = locked.fresh.difference(&charged).copied().map(Uuid::from_bytes).collect();
+    let mut charges = Charges { unused, ..Charges::default() };
     for key in charged {
         let Some((ledger, until)) = book.give(&key) else { continue };
         let log = ledger.pack();
         if locked.said.get(&key) != Some(&log) {
-            keys.push(Uuid::from_bytes(key));
-            logs.push(log);
-            untils.push(until.get());
+            charges.keys.push(Uuid::from_bytes(key));
+            charges.logs.push(log);
+            charges.untils.push(until.get());
         }
     }
+    charges
+}
+
+/// Writes back what was charged, and commits.
+pub(super) async fn commit(conn: &mut Conn, charges: &Charges) -> Result<(), Failure> {
+    let Charges { keys, logs, untils, unused } = charges;
     let mut asked: Vec<Asked<'_>> = Vec::new();
     if !keys.is_empty() {
-        asked.push((CHARGE, vec![&keys, &logs, &untils]));
+        asked.push((CHARGE, vec![keys, logs, untils]));
     }
     if !unused.is_empty() {
-        asked.push((FORGET, vec![&unused]));
+        asked.push((FORGET, vec![unused]));
     }
-    conn.commit(&asked).await
+    conn.commit(COMMIT, &asked).await.map(drop)
+}
+
+impl Charges {
+    /// The rows already say what was charged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.unused.is_empty()
+    }
 }
 
 /// Takes charges of `at` back: what they were for did not happen. Each key is named once for each charge.
 pub(super) async fn refund(conn: &mut Conn, charges: &[(Hash16, UnixMs)]) -> Result<(), Failure> {
     let keys: BTreeSet<Uuid> = charges.iter().map(|(key, _)| Uuid::from_bytes(*key)).collect();
     let keys: Vec<Uuid> = keys.into_iter().collect();
-    let found = conn.begin(BEGIN, &[(LOCK, vec![&keys])]).await?;
+    let found = conn.begin("BEGIN", &[(HOLD, vec![&keys])]).await?;
     let (mut keys, mut logs, mut untils) = (Vec::new(), Vec::new(), Vec::new());
     for row in found.iter().flatten() {
         let (key, log): (_, Vec<u8>) = (rows::hash(row, 0)?, row.try_get(1)?);
@@ -109,7 +135,7 @@ pub(super) async fn refund(conn: &mut Conn, charges: &[(Hash16, UnixMs)]) -> Res
         untils.push(row.try_get::<_, i64>(2)?);
     }
     let values: Vec<Value<'_>> = vec![&keys, &logs, &untils];
-    conn.commit(&[(CHARGE, values)]).await
+    conn.commit(COMMIT, &[(CHARGE, values)]).await.map(drop)
 }
 
 /// A row's log after a single acceptance.

@@ -98,7 +98,7 @@ async fn mend(shared: &Arc<Shared>, batch: &[Wrong]) -> Result<(), Failure> {
     attempts.retain(|(id, _)| !foreign.contains(id));
     let mut keeper = Keeper::brief(work, Arc::clone(&shared.keys));
     keeper.release(&attempts, now)?;
-    flush::commit(&mut conn, &keeper.tables, me).await?;
+    flush::commit(shared, &mut conn, &keeper.tables, me).await?;
     let states = keeper.tables.messages.values().map(|loaded| &loaded.stored.state);
     states.filter(|state| state.wait != Wait::Idle).for_each(|state| lanes::waits(shared, state));
     if !refunds.is_empty() {

@@ -1,14 +1,15 @@
 //! What tenants are to be told, and their endpoints. A node that asks for notices holds them for a minute, so that no two
 //! tell the same; what a dead node held is told by another one then.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sms_core::store::{Endpoint, Notice, NoticeId, NoticeOutcome, NoticeWant};
 use sms_core::{TenantId, UnixMs};
 use uuid::Uuid;
 
 use super::Shared;
-use super::pool::Conn;
+use super::pool::{Asked, Conn};
 use super::rows::{self, STORED_LEN, clean, limit, stored_columns};
 use crate::read;
 use crate::tables::{Failure, SHELVED};
@@ -40,12 +41,49 @@ const SET_ENDPOINT: &str = "INSERT INTO endpoint (tenant, url, failing, disabled
     ON CONFLICT (tenant) DO UPDATE SET url = excluded.url, failing = excluded.failing, disabled = excluded.disabled, \
     why = excluded.why";
 
+/// What this node remembers of whom to tell, so that nobody asks the database where nobody is told anything.
+#[derive(Debug, Default)]
+pub(super) struct Telling(Mutex<(BTreeSet<TenantId>, u64)>);
+
+impl Telling {
+    /// A commit left something to tell.
+    pub(super) fn add<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>) {
+        let mut all = self.lock();
+        for tenant in tenants {
+            all.1 += 1;
+            if !all.0.contains(tenant) {
+                all.0.insert(tenant.clone());
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (BTreeSet<TenantId>, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The tenants who are still to be told of something.
 pub(super) async fn tenants(shared: &Arc<Shared>) -> Result<Vec<TenantId>, Failure> {
+    if shared.telling.lock().0.is_empty() {
+        return Ok(Vec::new());
+    }
+    refresh(shared).await
+}
+
+/// Looks whom to tell; what other nodes left to tell becomes known so.
+pub(super) async fn refresh(shared: &Arc<Shared>) -> Result<Vec<TenantId>, Failure> {
+    let told = shared.telling.lock().1;
     let mut conn = shared.pool.lend().await?;
     let found = conn.rows(TENANTS, &[&SHELVED.get()]).await?;
     conn.done();
-    found.iter().map(|row| Ok(TenantId::new(row.try_get::<_, &str>(0)?))).collect()
+    let seen = found.iter().map(|row| Ok(TenantId::new(row.try_get::<_, &str>(0)?)));
+    let mut seen = seen.collect::<Result<BTreeSet<_>, Failure>>()?;
+    let mut all = shared.telling.lock();
+    if all.1 != told {
+        seen.append(&mut all.0); // of what was committed meanwhile nothing may have been seen
+    }
+    all.0.clone_from(&seen);
+    Ok(seen.into_iter().collect())
 }
 
 /// Notices that are due and that nobody else tells now, with their messages.
@@ -86,12 +124,10 @@ pub(super) async fn settle(shared: &Arc<Shared>, batch: &[(NoticeId, NoticeOutco
     let (again, dues): (Vec<i64>, Vec<i64>) = again.unzip();
     let mut conn = shared.pool.lend().await?;
     conn.begin("BEGIN", &[]).await?;
-    conn.commit(&[
-        (RETRY, vec![&again, &dues, &SHELVED.get()]),
-        (SHELVE, vec![&shelved, &SHELVED.get()]),
-        (END, vec![&done]),
-    ])
-    .await?;
+    let far = SHELVED.get();
+    let asked: [Asked<'_>; 3] =
+        [(RETRY, vec![&again, &dues, &far]), (SHELVE, vec![&shelved, &far]), (END, vec![&done])];
+    conn.commit("COMMIT", &asked).await?;
     conn.done();
     Ok(())
 }
@@ -104,9 +140,12 @@ pub(super) async fn unshelve(
     (max, now): (usize, UnixMs),
 ) -> Result<u64, Failure> {
     let mut conn = shared.pool.lend().await?;
-    let (tenant, shelved, since, until) = (tenant.as_str(), SHELVED.get(), since.get(), until.get());
-    let due = conn.execute(UNSHELVE, &[&tenant, &shelved, &since, &until, &limit(max), &now.get()]).await?;
+    let (name, shelved, since, until) = (tenant.as_str(), SHELVED.get(), since.get(), until.get());
+    let due = conn.execute(UNSHELVE, &[&name, &shelved, &since, &until, &limit(max), &now.get()]).await?;
     conn.done();
+    if due > 0 {
+        shared.telling.add(std::iter::once(tenant));
+    }
     Ok(due)
 }
 

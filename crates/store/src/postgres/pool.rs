@@ -233,18 +233,17 @@ impl Conn {
         within(self.patience, &mut self.is_stuck, both).await
     }
 
-    /// Runs statements and commits, all on their way at once. On an error nothing was committed, unless the connection
-    /// broke.
-    pub(super) async fn commit(&mut self, batch: &[Asked<'_>]) -> Result<(), Failure> {
+    /// Runs statements and commits, all on their way at once; the rows of each. On an error nothing was committed, unless
+    /// the connection broke.
+    pub(super) async fn commit(&mut self, commit: &str, batch: &[Asked<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         let statements = self.prepare_all(batch).await?;
-        let asked = batch.iter().zip(&statements).map(|((_, values), sql)| self.client.execute(sql, values));
+        let asked = batch.iter().zip(&statements).map(|((_, values), sql)| self.client.query(sql, values));
         let both = async {
             // A transaction in which anything failed is rolled back by its COMMIT.
-            let (answers, committed) = tokio::join!(biased; join_all(asked), self.client.batch_execute("COMMIT"));
-            for answer in answers {
-                answer?;
-            }
-            committed
+            let (answers, committed) = tokio::join!(biased; join_all(asked), self.client.batch_execute(commit));
+            let answers = answers.into_iter().collect::<Result<_, _>>()?;
+            committed?;
+            Ok(answers)
         };
         within(self.patience, &mut self.is_stuck, both).await
     }
