@@ -101,6 +101,7 @@ pub(super) async fn answer(conn: &mut Conn, key: &Hash16) -> Result<Option<Kept>
 
 /// Decides each entry; `None` where another node took its key meanwhile: it has an answer when it is asked again.
 async fn round(shared: &Arc<Shared>, batch: &[&NewAdmit]) -> Result<Vec<Option<Verdict>>, Failure> {
+    shared.mend.room()?;
     let owner = shared.node.living()?;
     let now = shared.node.agreed(shared.clock.now());
     let mut conn = shared.pool.lend().await?;

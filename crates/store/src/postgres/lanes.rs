@@ -188,6 +188,7 @@ pub(super) async fn claim(
 }
 
 async fn claim_one(shared: &Arc<Shared>, want: &LaneWant, now: UnixMs) -> Result<Vec<Leased>, Failure> {
+    shared.mend.room()?;
     let owner = shared.node.living()?;
     let mut conn = shared.pool.lend().await?;
     let (at, max) = (now.get(), limit(want.max));

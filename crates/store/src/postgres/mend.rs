@@ -1,5 +1,6 @@
 //! What must be put right later: attempts that were opened for somebody who went away, acceptances of which nobody knows
-//! whether they were committed, and charges for what did not happen. Done by one task, as soon as the database answers.
+//! whether they were committed, and charges for what did not happen. Done by one task, as soon as the database answers;
+//! while half of the places for it are taken, nothing new begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use sms_core::{MessageId, UnixMs};
 use tokio::sync::mpsc;
 
+use super::error::away;
 use super::{Shared, flush, lanes, limits, load};
 use crate::keeper::Keeper;
 use crate::key::Hash16;
@@ -15,7 +17,7 @@ use crate::tables::{Failure, NewAdmit};
 
 /// Where it is told.
 #[derive(Debug)]
-pub(super) struct Mend(mpsc::UnboundedSender<Wrong>);
+pub(super) struct Mend(mpsc::Sender<Wrong>);
 
 /// Something to put right.
 #[derive(Clone, Debug)]
@@ -29,30 +31,42 @@ pub(super) enum Wrong {
 }
 
 impl Mend {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Wrong>) {
-        let (tell, told) = mpsc::unbounded_channel();
+    pub(super) fn new() -> (Self, mpsc::Receiver<Wrong>) {
+        let (tell, told) = mpsc::channel(WRONG_MAX);
         (Self(tell), told)
+    }
+
+    /// Fails while so much is to be put right that nothing new may begin, so that there is always a place for what did.
+    pub(super) fn room(&self) -> Result<(), Failure> {
+        let has_room = self.0.capacity() > WRONG_MAX / 2;
+        if has_room { Ok(()) } else { Err(away("too much is to be put right first")) }
     }
 
     pub(super) fn release(&self, attempts: Vec<(MessageId, u16)>) {
         if !attempts.is_empty() {
-            drop(self.0.send(Wrong::Release(attempts))); // closed: the next node's `adopt` finds them
+            self.tell(Wrong::Release(attempts));
         }
     }
 
     pub(super) fn refund(&self, charged: Vec<(Hash16, UnixMs)>) {
         if !charged.is_empty() {
-            drop(self.0.send(Wrong::Refund(charged))); // closed: the limits err on the refusing side
+            self.tell(Wrong::Refund(charged));
         }
     }
 
     pub(super) fn doubt(&self, new: &NewAdmit, charged: Vec<(Hash16, UnixMs)>) {
-        drop(self.0.send(Wrong::Doubt { id: new.state.id, begins: new.begin, charged })); // as above
+        self.tell(Wrong::Doubt { id: new.state.id, begins: new.begin, charged });
+    }
+
+    fn tell(&self, wrong: Wrong) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.0.try_send(wrong) {
+            tracing::error!("no place for what is to be put right: a message waits until this node ends");
+        } // closed: the next node's `adopt` finds attempts, and limits err on the refusing side
     }
 }
 
 /// Puts right what is told until the store is closed.
-pub(super) async fn run(shared: Arc<Shared>, mut told: mpsc::UnboundedReceiver<Wrong>) {
+pub(super) async fn run(shared: Arc<Shared>, mut told: mpsc::Receiver<Wrong>) {
     while let Some(first) = told.recv().await {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX {
@@ -109,5 +123,8 @@ async fn mend(shared: &Arc<Shared>, batch: &[Wrong]) -> Result<(), Failure> {
 }
 
 const BATCH_MAX: usize = 256;
+
+/// Half of it is for what had begun when the other half was full: batches, claims and answers on their way.
+const WRONG_MAX: usize = 16_384;
 const DOUBT_PAUSE: Duration = Duration::from_millis(2_500);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
