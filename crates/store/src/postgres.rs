@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod mend;
 pub mod migrate;
+mod new;
 mod node;
 mod notices;
 mod open;
@@ -44,7 +45,7 @@ pub use error::PgError;
 use crate::key::{Keys, StoreKey};
 use crate::tables::Failure;
 use crate::{prepare, read};
-use admit::Accepting;
+use admit::{Accepting, Firsts};
 use batch::Batcher;
 use follow::Receiving;
 use lanes::Lanes;
@@ -82,6 +83,7 @@ struct Shared {
     node: Node,
     lanes: Lanes,
     mend: Mend,
+    firsts: Firsts,
     open: Open,
     telling: Telling,
     /// Attempts that a settle opened whose commit nobody could see.
@@ -110,6 +112,7 @@ impl PgStore {
             node,
             lanes,
             mend,
+            firsts: Firsts::default(),
             open: Open::default(),
             telling: Telling::default(),
             unsure: Mutex::default(),

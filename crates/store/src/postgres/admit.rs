@@ -1,47 +1,29 @@
-//! Acceptance, in at most four round trips a batch: what was accepted under the same keys before; the limits, locked; what
-//! is charged to them; idempotency records, messages and their places in the lanes, in one durable statement. Where all of
-//! a batch's limits are new, the last two are one.
+//! Acceptance. A batch in which nobody has asked for anything before takes one round trip; any other at most four: what was
+//! accepted under the same keys before; the limits, locked; what is charged to them; idempotency records, messages and
+//! their places in the lanes, in one durable statement.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use sms_core::store::Verdict;
-use sms_core::{MessageId, ProviderName, UnixMs};
+use sms_core::{MessageId, UnixMs};
 use uuid::Uuid;
 
 use super::batch::Operation;
 use super::error::away;
 use super::limits::{self, Locked};
-use super::pool::{Conn, Value};
-use super::rows::{self, clean, uuid};
+use super::new::Rows;
+use super::pool::Conn;
+use super::rows;
 use super::work::{Inserted, Work};
 use super::{Shared, lanes};
 use crate::keeper::Keeper;
 use crate::key::Hash16;
 use crate::read;
-use crate::tables::{Failure, Kept, NewAdmit, NewBlocked, NewCharge};
+use crate::tables::{Failure, Kept, NewAdmit, NewBlocked, NewCharge, Scope};
 
 const ANSWERS: &str = "SELECT key, message, fingerprint, answer_sealed, until FROM answer WHERE key = ANY($1::uuid[])";
-
-/// A key that another node took meanwhile accepts nothing here: its message is not inserted, and it is not returned.
-const ACCEPT: &str = "WITH new AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], \
-    $5::int8[], $6::bool[], $7::text[], $8::text[], $9::text[], $10::int8[], $11::int4[], $12::int8[], $13::text[], \
-    $14::uuid[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bool[], $20::uuid[], $21::uuid[], \
-    $22::bytea[], $23::int8[]) t(id, tenant, country, created, expires, notify, status, provider, lane, wait, attempt, \
-    key_id, client_id, to_hash, to_sealed, body, details, log, brief, key, fingerprint, answer, until)), \
-    kept AS (INSERT INTO answer (key, message, fingerprint, answer_sealed, until) \
-        SELECT key, id, fingerprint, answer, until FROM new WHERE key IS NOT NULL ORDER BY key \
-        ON CONFLICT (key) DO UPDATE SET message = excluded.message, fingerprint = excluded.fingerprint, \
-            answer_sealed = excluded.answer_sealed, until = excluded.until WHERE answer.until <= $24 \
-        RETURNING message), \
-    accepted AS (INSERT INTO message (id, tenant, country, created, expires, notify, status, updated, provider, lane, \
-            wait, attempt, copies, owner, key_id, client_id, to_hash, to_sealed, body_sealed, details_sealed, log) \
-        SELECT id, tenant, country, created, expires, notify, status, created, provider, lane, wait, attempt, 0, $25, \
-            key_id, client_id, to_hash, to_sealed, body, details, log \
-        FROM new WHERE key IS NULL OR id IN (SELECT message FROM kept)), \
-    jobs AS (INSERT INTO job (id, tenant, country, lane, status, created, expires, due, brief, owner) \
-        SELECT id, tenant, country, lane, status, created, expires, wait, brief, $25 \
-        FROM new WHERE wait IS NOT NULL AND (key IS NULL OR id IN (SELECT message FROM kept))) \
-    SELECT message FROM kept";
 
 /// Decides requests for acceptance.
 #[derive(Debug)]
@@ -88,7 +70,7 @@ pub(super) async fn block(shared: &Arc<Shared>, batch: Vec<NewBlocked>) -> Resul
     let mut keeper = Keeper::brief(Work::default(), Arc::clone(&shared.keys));
     keeper.block(&batch)?;
     let mut conn = shared.pool.lend().await?;
-    accept(&mut conn, (&keeper.tables.out.inserted, false), &[], (UnixMs::default(), 0)).await?;
+    Rows::of(&keeper.tables.out.inserted, &[]).accept(&mut conn, (UnixMs::default(), 0)).await?;
     conn.done();
     Ok(())
 }
@@ -104,6 +86,12 @@ async fn round(shared: &Arc<Shared>, batch: &[&NewAdmit]) -> Result<Vec<Option<V
     shared.mend.room()?;
     let owner = shared.node.living()?;
     let now = shared.node.agreed(shared.clock.now());
+    if shared.firsts.are_likely() {
+        match first(shared, batch, (now, owner)).await? {
+            Some(verdicts) => return Ok(verdicts.into_iter().map(Some).collect()),
+            None => shared.firsts.pause(),
+        }
+    }
     let mut conn = shared.pool.lend().await?;
     let mut keeper = Keeper::brief(Work::default(), Arc::clone(&shared.keys));
     let keys: Vec<Uuid> = batch.iter().filter_map(|new| Some(Uuid::from_bytes(new.idempotency.as_ref()?.0))).collect();
@@ -123,37 +111,100 @@ async fn round(shared: &Arc<Shared>, batch: &[&NewAdmit]) -> Result<Vec<Option<V
         locked = limits::lock(&mut conn, &charges, now, &mut keeper.book).await?;
     }
     let verdicts = batch.iter().map(|new| keeper.admit_one(new, now)).collect::<Result<Vec<_>, _>>()?;
-    let changed = limits::charges(&locked, &mut keeper.book);
-    let inserted = &keeper.tables.out.inserted;
-    // Charges and messages in one transaction, where nobody else can wait for the rows.
-    let is_one = !charges.is_empty() && changed.is_empty() && !inserted.is_empty();
-    if !charges.is_empty() && !is_one {
+    if !charges.is_empty() {
+        let changed = limits::charges(&locked, &mut keeper.book);
         limits::commit(&mut conn, &changed).await?;
     }
+    let inserted = &keeper.tables.out.inserted;
     if inserted.is_empty() {
         conn.done();
         return Ok(verdicts.into_iter().map(Some).collect());
     }
-    let new = |id: MessageId| batch.iter().find(|new| new.state.id == id);
-    let records: Vec<_> =
-        inserted.iter().map(|inserted| new(inserted.state.id).and_then(|new| new.idempotency.as_ref())).collect();
-    let doubt = |is_charged: bool| {
-        let lost = batch.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Leased { .. }));
-        for (new, verdict) in lost {
-            shared.mend.doubt(new, if is_charged { charged(new, verdict, now) } else { Vec::new() });
-        }
-    };
-    let accepted = accept(&mut conn, (inserted, is_one), &records, (now, owner)).await;
-    let kept = accepted.inspect_err(|_| doubt(!is_one))?;
+    let doubt = || doubt(shared, batch, &verdicts, |new, verdict| charged(new, verdict, now));
+    let records = records(batch, inserted);
+    let accepted = Rows::of(inserted, &records).accept(&mut conn, (now, owner)).await;
+    let kept = accepted.inspect_err(|_| doubt())?;
     conn.done();
-    shared.node.living().inspect_err(|_| doubt(true))?; // a node that was taken for dead hands nothing out
-    for (new, record) in inserted.iter().zip(&records) {
-        lanes::waits(shared, &new.state);
-        if record.is_none() || kept.contains(&new.state.id) {
-            shared.open.put(&new.state, &new.log);
+    shared.node.living().inspect_err(|_| doubt())?; // a node that was taken for dead hands nothing out
+    let is_kept = |new: &Inserted, record: &Option<_>| record.is_none() || kept.contains(&new.state.id);
+    remember(shared, inserted.iter().zip(&records).filter(|(new, record)| is_kept(new, record)).map(|(new, _)| new));
+    Ok(told(shared, batch, verdicts, (&kept, now)))
+}
+
+/// Decides a batch as if nobody had asked for any of it before, which is so for most, in one round trip; `None` where it is
+/// not so, and nothing was written.
+async fn first(
+    shared: &Arc<Shared>,
+    batch: &[&NewAdmit],
+    (now, owner): (UnixMs, i64),
+) -> Result<Option<Vec<Verdict>>, Failure> {
+    let mut keeper = Keeper::brief(Work::default(), Arc::clone(&shared.keys));
+    let verdicts = batch.iter().map(|new| keeper.admit_one(new, now)).collect::<Result<Vec<_>, _>>()?;
+    let charges = limits::charges(&Locked::default(), &mut keeper.book);
+    let inserted = &keeper.tables.out.inserted;
+    if inserted.is_empty() {
+        return Ok(None);
+    }
+    // What is charged is charged with the message or not at all.
+    let doubt = || doubt(shared, batch, &verdicts, |_, _| Vec::new());
+    let rows_of = records(batch, inserted);
+    let mut conn = shared.pool.lend().await?;
+    match Rows::of(inserted, &rows_of).accept_first(&mut conn, &charges, owner).await {
+        Ok(true) => conn.done(),
+        Ok(false) => {
+            conn.done();
+            return Ok(None);
+        }
+        Err(failure) if failure.scope == Scope::Operation => return Ok(None),
+        Err(failure) => {
+            doubt();
+            return Err(failure);
         }
     }
-    Ok(told(shared, batch, verdicts, (&kept, now)))
+    shared.node.living().inspect_err(|_| doubt())?;
+    remember(shared, inserted.iter());
+    Ok(Some(verdicts))
+}
+
+/// Whether batches are tried as first ones: not for a while after one was not.
+#[derive(Debug, Default)]
+pub(super) struct Firsts(AtomicU32);
+
+impl Firsts {
+    fn are_likely(&self) -> bool {
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+        left == 0
+    }
+
+    fn pause(&self) {
+        self.0.store(FIRSTS_PAUSE, Ordering::Relaxed);
+    }
+}
+
+/// The idempotency record of each accepted entry.
+fn records<'a>(batch: &[&'a NewAdmit], inserted: &[Inserted]) -> Vec<Option<&'a (Hash16, Kept)>> {
+    let by_id: HashMap<MessageId, &NewAdmit> = batch.iter().map(|new| (new.state.id, *new)).collect();
+    inserted.iter().map(|inserted| by_id.get(&inserted.state.id)?.idempotency.as_ref()).collect()
+}
+
+/// Has it looked into later which entries of a commit that nobody saw were accepted.
+fn doubt(
+    shared: &Shared,
+    batch: &[&NewAdmit],
+    verdicts: &[Verdict],
+    charged: impl Fn(&NewAdmit, &Verdict) -> Vec<(Hash16, UnixMs)>,
+) {
+    let lost = batch.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Leased { .. }));
+    lost.for_each(|(new, verdict)| shared.mend.doubt(new, charged(new, verdict)));
+}
+
+/// Remembers what waits and which attempts are open.
+fn remember<'a>(shared: &Shared, inserted: impl Iterator<Item = &'a Inserted>) {
+    for new in inserted {
+        lanes::waits(shared, &new.state);
+        shared.open.put(&new.state, &new.log);
+    }
 }
 
 /// Takes the verdicts back whose keys others took, and what was charged for them.
@@ -189,75 +240,8 @@ fn charged(new: &NewAdmit, verdict: &Verdict, now: UnixMs) -> Vec<(Hash16, UnixM
     new.charges.iter().filter(|charge| !shadowed.contains(&charge.limit)).map(|charge| (charge.key, now)).collect()
 }
 
-/// Writes everything in one commit, which ends the transaction that is open where one `is_open`; the messages whose keys are
-/// theirs.
-async fn accept(
-    conn: &mut Conn,
-    (inserted, is_open): (&[Inserted], bool),
-    records: &[Option<&(Hash16, Kept)>],
-    (now, owner): (UnixMs, i64),
-) -> Result<Vec<MessageId>, Failure> {
-    let record = |at: usize| records.get(at).copied().flatten();
-    macro_rules! column {
-        ($new:ident => $value:expr) => {
-            inserted.iter().map(|$new| $value).collect::<Vec<_>>()
-        };
-    }
-    macro_rules! kept {
-        ($record:ident => $value:expr) => {
-            (0..inserted.len()).map(|at| record(at).map(|$record| $value)).collect::<Vec<_>>()
-        };
-    }
-    let ids = column!(new => uuid(new.state.id));
-    let (tenants, countries) = (column!(new => new.state.tenant.as_str()), column!(new => new.state.country.as_str()));
-    let (created, expires) = (column!(new => new.state.created.get()), column!(new => new.state.expires.get()));
-    let (notify, statuses) = (column!(new => new.state.notify), column!(new => new.state.status.as_str()));
-    let providers = column!(new => new.state.provider.as_ref().map(ProviderName::as_str));
-    let (lanes, waits) = (column!(new => new.state.lane.as_str()), column!(new => new.state.wait.column()));
-    let (attempts, key_ids) = (column!(new => i32::from(new.state.attempt)), column!(new => new.sealed.key_id));
-    let clients = column!(new => new.sealed.client_id.as_deref().map(clean));
-    let hashes = column!(new => Uuid::from_bytes(new.sealed.to_hash));
-    let (to, body) = (column!(new => new.sealed.to.as_slice()), column!(new => new.sealed.body.as_deref()));
-    let (details, logs) = (column!(new => new.sealed.details.as_slice()), column!(new => new.log.as_slice()));
-    let briefs = column!(new => lanes::is_brief(&new.state));
-    let (keys, fingerprints) =
-        (kept!(record => Uuid::from_bytes(record.0)), kept!(record => Uuid::from_bytes(record.1.fingerprint)));
-    let (answers, untils) = (kept!(record => record.1.answer.as_slice()), kept!(record => record.1.until.get()));
-    let now = now.get();
-    let values: [Value<'_>; 25] = [
-        &ids,
-        &tenants,
-        &countries,
-        &created,
-        &expires,
-        &notify,
-        &statuses,
-        &providers,
-        &lanes,
-        &waits,
-        &attempts,
-        &key_ids,
-        &clients,
-        &hashes,
-        &to,
-        &body,
-        &details,
-        &logs,
-        &briefs,
-        &keys,
-        &fingerprints,
-        &answers,
-        &untils,
-        &now,
-        &owner,
-    ];
-    let found = if is_open {
-        conn.commit("COMMIT", &[(ACCEPT, values.to_vec())]).await?.pop().unwrap_or_default()
-    } else {
-        conn.rows(ACCEPT, &values).await?
-    };
-    found.iter().map(|row| rows::id(row, 0)).collect()
-}
-
 /// How often keys that others took are asked for again.
 const ROUNDS: usize = 4;
+
+/// Batches that take the long way after one that was not the first of its kind.
+const FIRSTS_PAUSE: u32 = 7;

@@ -1,10 +1,10 @@
 //! Limits that several nodes charge: a row for each keyed hash with the acceptances that still count. They are decided in
 //! memory under the locks of their rows, taken in the order of the keys.
 //!
-//! Where every key of a batch is new, its rows are right as they were made, and the messages go into the same transaction.
-//! Else charges have one of their own, so that nobody waits for a busy key while a disk is written. It does not wait for
-//! the disk: it commits before that of the messages, so that the log holds both in this order and an acceptance that is
-//! durable was charged durably. A crash of the server may forget the last moments of charges whose messages it forgot too.
+//! Their transaction does not wait for the disk: it commits before that of the message, so that the log holds both in this
+//! order and an acceptance that is durable was charged durably. A crash of the server may forget the last moments of
+//! charges whose messages it forgot too. Where every key of a batch is new, nobody waits for their rows, and they are
+//! written with the messages (`new`).
 //!
 //! The time is the node's, put right by what the database's clock said at the last heartbeat: what two nodes accept is
 //! apart by what it seems, to the few milliseconds to which two clocks can be compared.
@@ -114,9 +114,9 @@ pub(super) async fn commit(conn: &mut Conn, charges: &Charges) -> Result<(), Fai
 }
 
 impl Charges {
-    /// The rows already say what was charged.
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.unused.is_empty()
+    /// Keys, logs, and until when they count.
+    pub(super) fn values(&self) -> [Value<'_>; 3] {
+        [&self.keys, &self.logs, &self.untils]
     }
 }
 

@@ -9,16 +9,17 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::pool::{Asked, Conn};
-use super::rows::{self, STORED_LEN, clean, stored_columns, uuid};
+use super::rows::{self, STORED_LEN, clean, span, stored_columns, uuid};
 use super::work::{Loaded, Work};
 use crate::parked::ParkedId;
 use crate::tables::Failure;
 
-/// Messages by id, locked until the transaction ends.
+/// Messages by id, locked until the transaction ends. Only the tables of their days are touched.
 const MESSAGES: &str = concat!(
     "SELECT ",
     stored_columns!(),
-    ", m.body_sealed FROM unnest($1::uuid[]) u(id) JOIN message m ON m.id = u.id ORDER BY u.id FOR UPDATE OF m"
+    ", m.body_sealed FROM unnest($1::uuid[]) u(id) JOIN message m ON m.id = u.id \
+    WHERE m.id >= $2 AND m.id <= $3 ORDER BY u.id FOR UPDATE OF m"
 );
 
 const UPSTREAM: &str = "SELECT s.upstream_id, s.provider, s.message, s.number, s.parts \
@@ -31,7 +32,8 @@ const PARKED: &str = "SELECT row, provider, message, upstream_id, state, code, t
 /// Opens a transaction with these messages in it.
 pub(super) async fn messages(conn: &mut Conn, ids: impl IntoIterator<Item = MessageId>) -> Result<Work, Failure> {
     let ids = sorted(ids);
-    let mut found = conn.begin("BEGIN", &[(MESSAGES, vec![&ids])]).await?;
+    let (first, last) = span(&ids);
+    let mut found = conn.begin("BEGIN", &[(MESSAGES, vec![&ids, &first, &last])]).await?;
     let mut work = Work::default();
     work.take(&found.pop().unwrap_or_default())?;
     Ok(work)
@@ -44,7 +46,8 @@ pub(super) async fn more(
     ids: impl IntoIterator<Item = MessageId>,
 ) -> Result<(), Failure> {
     let ids = sorted(ids);
-    let found = conn.rows(MESSAGES, &[&ids]).await?;
+    let (first, last) = span(&ids);
+    let found = conn.rows(MESSAGES, &[&ids, &first, &last]).await?;
     work.take(&found)
 }
 
@@ -55,7 +58,8 @@ pub(super) async fn settled(
     upstream_ids: &[String],
 ) -> Result<(Work, Vec<(ParkedId, ReceivedReceipt)>), Failure> {
     let ids = sorted(ids);
-    let asked: [Asked<'_>; 2] = [(MESSAGES, vec![&ids]), (PARKED, vec![&ids, &upstream_ids])];
+    let (first, last) = span(&ids);
+    let asked: [Asked<'_>; 2] = [(MESSAGES, vec![&ids, &first, &last]), (PARKED, vec![&ids, &upstream_ids])];
     let found = conn.begin("BEGIN", &asked).await?;
     let [messages, parked] = found.as_slice() else { return Err(rows::unreadable("answer")) };
     let mut work = Work::default();

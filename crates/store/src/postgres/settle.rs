@@ -25,7 +25,8 @@ const END: &str = "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::uuid[], $3::
     ended AS (UPDATE message m SET status = u.status, updated = u.updated, provider = u.provider, \
             upstream_id = u.upstream_id, wait = NULL, copies = u.copies, log = m.log || u.lines, \
             body_sealed = CASE WHEN u.erases THEN NULL ELSE m.body_sealed END \
-        FROM u WHERE m.id = u.id AND m.owner = $1 AND m.wait = -1 AND m.attempt = u.attempt AND m.status = u.was \
+        FROM u WHERE m.id = u.id AND m.id >= $15 AND m.id <= $16 \
+            AND m.owner = $1 AND m.wait = -1 AND m.attempt = u.attempt AND m.status = u.was \
             AND m.updated = u.seen AND octet_length(m.log) = u.log_len AND m.upstream_id IS NULL \
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.upstream_id = u.upstream_id) \
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.message = u.id) RETURNING m.id), \
@@ -142,7 +143,8 @@ async fn end(shared: &Arc<Shared>, work: &Work, me: i64) -> Result<HashSet<Messa
     let lines = column!((_b, _n, lines) => *lines);
     let erases = column!((before, now, _l) => before.status.may_attempt() && !now.status.may_attempt());
     let tells = column!((_b, now, _l) => told.contains(&now.id).then(|| now.tenant.as_str()));
-    let values: [Value<'_>; 14] = [
+    let (first, last) = rows::span(&ids);
+    let values: [Value<'_>; 16] = [
         &me,
         &ids,
         &was,
@@ -157,6 +159,8 @@ async fn end(shared: &Arc<Shared>, work: &Work, me: i64) -> Result<HashSet<Messa
         &lines,
         &erases,
         &tells,
+        &first,
+        &last,
     ];
     let mut conn = shared.pool.lend().await?;
     let ended = conn.rows(END, &values).await?.iter().map(|row| rows::id(row, 0)).collect();
