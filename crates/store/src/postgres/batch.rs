@@ -93,6 +93,7 @@ async fn collect<O: Operation>(shared: Arc<Shared>, mut calls: mpsc::Receiver<Ca
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Some(first) = calls.recv().await else { return };
+        tokio::task::yield_now().await; // whoever is about to ask comes along
         let (mut batch, mut count) = (vec![first], 0);
         while count < BATCH_MAX {
             let Ok(next) = calls.try_recv() else { break };
