@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sms_conformance::store::{MITTO, ManualClock, Stand, charge, idempotency, later, number, sent};
-use sms_core::store::{Admit, Leased, Outcome, PurgePolicy, Settled, StoreError, Verdict};
+use sms_core::store::{Admit, Leased, NoticeOutcome, Outcome, PurgePolicy, Settled, StoreError, Verdict};
 use sms_core::{MessageId, Status, Store};
 use sms_store::postgres::{PgError, PgOptions, copy, migrate};
 use sms_store::{PgStore, SqliteStore, StoreKey};
@@ -87,6 +87,29 @@ async fn limits_are_exact_over_three_nodes() {
         assert_eq!(accepted, allowed.min(40), "round {round}");
         cluster.first.pass(61);
     }
+}
+
+#[tokio::test]
+async fn what_one_node_leaves_to_tell_another_one_tells() {
+    let Some(cluster) = Cluster::new().await else { return };
+    let other = cluster.node("b").await;
+    assert!(other.store.notice_tenants().await.unwrap().is_empty());
+    let mut admit = cluster.first.admit();
+    (admit.message.details.notify, admit.begin) = (true, true);
+    let id = cluster.first.accept(admit).await;
+    cluster.first.settle(id, 1, Outcome::Accepted, sent("u1")).await;
+    assert_eq!(cluster.first.store.notice_tenants().await.unwrap().len(), 1, "at once where it happened");
+    let known = async || {
+        let tenants = other.store.notice_tenants().await.unwrap();
+        (!tenants.is_empty()).then_some(())
+    };
+    until(Duration::from_secs(3), known).await;
+    let notices = other.notices(5).await;
+    assert_eq!(notices.iter().map(|notice| notice.record.id).collect::<Vec<_>>(), [id]);
+    assert!(cluster.first.notices(5).await.is_empty(), "one node tells it");
+    let done = notices.iter().map(|notice| (notice.id, NoticeOutcome::Done)).collect();
+    other.store.settle_notices(done).await.unwrap();
+    assert!(other.store.notice_tenants().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -347,7 +370,7 @@ async fn a_file_is_copied_whole_or_not_at_all() {
     let first = Admit { charges: vec![limited.clone()], idempotency: Some(keyed.clone()), ..file.admit() };
     let first = file.accept(first).await;
     let settled = file.send("u1").await;
-    let open = file.begin().await;
+    let begun = file.begin().await;
     for _ in (3..count).step_by(100) {
         file.store.admit((0..100).map(|_| file.admit()).collect()).await.unwrap();
     }
@@ -362,7 +385,7 @@ async fn a_file_is_copied_whole_or_not_at_all() {
     eprintln!("{copied:?} in {:?}", began.elapsed());
     assert!(copied.messages >= 3 && copied.answers == 1 && copied.limits == 1 && copied.compared > 0);
     assert!(matches!(copy(&path, &url, &key, record.updated).await, Err(PgError::Copy(_))), "it holds messages");
-    let stand = Stand::new(open_as(&url, &key, &clock).await, clock);
+    let stand = Stand::new(open(&url, &key, &clock, "copied").await, clock);
     assert_eq!(stand.record(settled).await, record);
     assert_eq!(stand.store.counts(stand.now()).await.unwrap().queued, waiting.queued);
     let again = Admit { idempotency: Some(keyed), ..stand.admit() };
@@ -370,12 +393,8 @@ async fn a_file_is_copied_whole_or_not_at_all() {
     let over = Admit { charges: vec![limited], ..stand.admit() };
     assert!(matches!(stand.decide(over).await, Verdict::Limited { .. }));
     let orphans = stand.store.orphans().await.unwrap();
-    assert_eq!(orphans.iter().map(|leased| leased.id).collect::<Vec<_>>(), [open]);
+    assert_eq!(orphans.iter().map(|leased| leased.id).collect::<Vec<_>>(), [begun]);
     stand.receipt(None, "u1", sms_core::DeliveryState::Delivered).await;
     assert_eq!(stand.status(settled).await, Status::Delivered);
     assert!(!stand.claim(MITTO, 5).await.is_empty());
-}
-
-async fn open_as(url: &str, key: &StoreKey, clock: &Arc<ManualClock>) -> Arc<PgStore> {
-    open(url, key, clock, "copied").await
 }
