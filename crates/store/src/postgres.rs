@@ -160,10 +160,13 @@ impl Shared {
         self.unsure.lock().unwrap_or_else(PoisonError::into_inner).get(&id) == Some(&attempt)
     }
 
-    fn sure(&self, items: &[Settle]) {
+    fn sure(&self, settled: impl Iterator<Item = MessageId>) {
         let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
-        if !unsure.is_empty() {
-            unsure.retain(|id, _| items.iter().all(|settle| settle.id != *id));
+        if unsure.is_empty() {
+            return;
+        }
+        for id in settled {
+            unsure.remove(&id);
         }
     }
 }

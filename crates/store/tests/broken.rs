@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sms_conformance::store::{MITTO, ManualClock, Stand, charge, idempotency, sent};
-use sms_core::store::{Admit, Attempted, LaneWant, Outcome, Settle, StoreError, Verdict, What};
+use sms_core::store::{Admit, Attempted, LaneWant, Outcome, Settle, Settled, StoreError, Then, Verdict, What};
 use sms_core::{MessageId, ProviderName, Status};
 use sms_store::postgres::PgOptions;
 use sms_store::{PgStore, StoreKey};
@@ -111,14 +111,24 @@ struct Seen {
     sent: Vec<MessageId>,
 }
 
-/// Sends: says once that the provider took it.
+/// Sends: the provider takes it, every third message at the second attempt.
 async fn send(stand: &Stand, seen: &Mutex<Seen>, id: MessageId, attempt: u16) {
     seen.lock().unwrap().sent.push(id);
+    let mut attempt = attempt;
+    if id.as_bytes()[15].is_multiple_of(3) {
+        let again = Then::Again { provider: ProviderName::new(MITTO) };
+        let settled = settle(stand, (id, attempt), Outcome::NotSent, again).await;
+        assert!(matches!(settled, Settled::Done { go: true, .. }), "{id}: its next attempt is open, by {settled:?}");
+        attempt += 1;
+    }
+    settle(stand, (id, attempt), Outcome::Accepted, sent(&id.to_string())).await;
+}
+
+async fn settle(stand: &Stand, (id, attempt): (MessageId, u16), outcome: Outcome, then: Then) -> Settled {
     let (provider, at) = (ProviderName::new(MITTO), stand.now());
-    let attempted =
-        Attempted { attempt, provider, outcome: Outcome::Accepted, kind: None, code: None, started: at, took_ms: 1 };
-    let settle = Settle { id, attempt, attempted, then: sent(&id.to_string()), at };
-    insist(async || stand.store.settle(vec![settle.clone()]).await).await;
+    let attempted = Attempted { attempt, provider, outcome, kind: None, code: None, started: at, took_ms: 1 };
+    let settle = Settle { id, attempt, attempted, then, at };
+    insist(async || stand.store.settle(vec![settle.clone()]).await).await.remove(0)
 }
 
 async fn request(stand: &Stand, seen: &Mutex<Seen>, name: String, recipient: String) {

@@ -22,7 +22,8 @@ use crate::key::Hash16;
 use crate::tables::{Failure, NewCharge};
 
 /// The rows, ours until the end of the transaction, also those that another node made while we waited for them. Those of
-/// keys that were never charged are made as if charged once, which most of them are about to be; no other has a zero there.
+/// keys that were never charged are made as if charged once, which most of them are about to be; a row that nobody changed
+/// yet has no `xmax`. No manual promises that, so it must also say what was sent.
 const LOCK: &str = "INSERT INTO allowance AS a (key, log, until) \
     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(k, l, t) ORDER BY u.k \
     ON CONFLICT (key) DO UPDATE SET until = a.until RETURNING key, log, until, xmax = 0";

@@ -59,7 +59,8 @@ impl Operation for Settling {
             let places = answers.iter_mut().filter(|answer| answer.is_none());
             places.zip(settled).for_each(|(place, answer)| *place = Some(answer));
         }
-        shared.sure(&items);
+        let known = items.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Some(Ok(_))));
+        shared.sure(known.map(|(settle, _)| settle.id));
         Ok(answers.into_iter().flatten().collect())
     }
 
