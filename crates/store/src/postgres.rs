@@ -1,8 +1,10 @@
 //! The store of several nodes: `PostgreSQL` 15 or newer, shared by every gateway.
 //!
 //! What is decided is decided by the same code as in the other stores (`keeper`): a batch's rows are read in and locked,
-//! the keeper decides in memory, one commit writes everything back (`load`, `work`, `flush`). Whoever accepts a message
-//! owns its open attempt; a node that dies is missed after six seconds and its attempts are adopted (`node`, `lanes`).
+//! the keeper decides in memory, one commit writes everything back (`load`, `work`, `flush`). What is most common reads
+//! nothing in: acceptances that nobody asked for before (`admit`, `new`) and outcomes of attempts that this node opened
+//! itself (`settle`, `open`) are decided on what must be so and written where it is so. Whoever accepts a message owns its
+//! open attempt; a node that dies is missed after six seconds and its attempts are adopted (`node`, `lanes`).
 //! Nothing depends on notifications: what waits is looked for twice a second.
 
 mod admit;

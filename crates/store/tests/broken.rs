@@ -230,3 +230,47 @@ async fn a_connection_may_break_at_any_moment() {
 const ROUNDS: u32 = 60;
 const SENDERS: u32 = 8;
 const ALLOWED: u32 = 3;
+
+/// Spoils every fourth message as it is written.
+const SPOILS: &str = "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS \
+    'BEGIN IF get_byte(uuid_send(NEW.id), 15) % 4 = 0 THEN NEW.status := ''nonsense''; END IF; RETURN NEW; END'; \
+    CREATE TRIGGER spoil BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION spoil()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_nobody_can_read_holds_nothing_else_up() {
+    let Some(url) = server::database() else { return };
+    let (key, clock) = (StoreKey::generate().unwrap(), ManualClock::start());
+    let stand = Stand::new(Arc::new(server::open(&url, &key, clock.clone())), clock);
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    client.batch_execute(SPOILS).await.unwrap();
+    let mut ids = Vec::new();
+    // Their callers go away: all four are to be released. Four more wait.
+    for begin in [true, true, true, true, false, false, false, false] {
+        let admit = Admit { begin, ..stand.admit() };
+        ids.push(admit.message.id);
+        let max = if begin { Duration::from_micros(1) } else { Duration::from_secs(5) };
+        let asked = tokio::time::timeout(max, stand.store.admit(vec![admit])).await;
+        assert_eq!(asked.is_err(), begin);
+    }
+    let (spoilt, sound): (Vec<MessageId>, Vec<MessageId>) =
+        ids.iter().partition(|id| id.as_bytes()[15].is_multiple_of(4));
+    assert_eq!((spoilt.len(), sound.len()), (2, 6));
+    let mut claimed = HashSet::new();
+    for _ in 0..100 {
+        claimed.extend(stand.claim(MITTO, 9).await.into_iter().map(|leased| leased.id));
+        if claimed.len() == sound.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(claimed, sound.into_iter().collect());
+    for id in spoilt {
+        assert!(stand.store.get(None, id).await.is_err(), "{id} is damaged, not missing");
+    }
+    for _ in 0..4 {
+        stand.accept(stand.admit()).await;
+    }
+    stand.pass(3_600);
+    assert_eq!(stand.store.sweep(stand.now(), 99).await.unwrap().len(), 3);
+}

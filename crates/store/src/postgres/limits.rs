@@ -111,7 +111,7 @@ pub(super) async fn commit(conn: &mut Conn, charges: &Charges) -> Result<(), Fai
     if !unused.is_empty() {
         asked.push((FORGET, vec![unused]));
     }
-    conn.commit(COMMIT, &asked).await.map(drop)
+    conn.commit(COMMIT, &asked).await
 }
 
 impl Charges {
@@ -136,7 +136,7 @@ pub(super) async fn refund(conn: &mut Conn, charges: &[(Hash16, UnixMs)]) -> Res
         untils.push(row.try_get::<_, i64>(2)?);
     }
     let values: Vec<Value<'_>> = vec![&keys, &logs, &untils];
-    conn.commit(COMMIT, &[(CHARGE, values)]).await.map(drop)
+    conn.commit(COMMIT, &[(CHARGE, values)]).await
 }
 
 /// A row's log after a single acceptance.

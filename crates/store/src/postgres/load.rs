@@ -94,11 +94,17 @@ fn sorted(ids: impl IntoIterator<Item = MessageId>) -> Vec<Uuid> {
 }
 
 impl Work {
+    /// What this build cannot read, because a newer one or somebody's hand wrote it, is as if it were not there: it must not
+    /// hold up what it happens to be asked for with.
     fn take(&mut self, found: &[Row]) -> Result<(), Failure> {
         for row in found {
-            let stored = rows::stored(row)?;
-            let loaded = Loaded { body: row.try_get(STORED_LEN)?, owner: rows::owner(row)?, stored };
-            self.messages.insert(loaded.stored.state.id, loaded);
+            match rows::stored(row) {
+                Ok(stored) => {
+                    let loaded = Loaded { body: row.try_get(STORED_LEN)?, owner: rows::owner(row)?, stored };
+                    self.messages.insert(loaded.stored.state.id, loaded);
+                }
+                Err(failure) => tracing::warn!("message {} is passed over: {}", rows::id(row, 0)?, failure.error),
+            }
         }
         Ok(())
     }

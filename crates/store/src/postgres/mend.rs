@@ -13,7 +13,7 @@ use super::{Shared, flush, lanes, limits, load};
 use crate::keeper::Keeper;
 use crate::key::Hash16;
 use crate::state::Wait;
-use crate::tables::{Failure, NewAdmit};
+use crate::tables::{Failure, NewAdmit, Scope};
 
 /// Where it is told.
 #[derive(Debug)]
@@ -77,13 +77,25 @@ pub(super) async fn run(shared: Arc<Shared>, mut told: mpsc::Receiver<Wrong>) {
         if is_doubtful {
             tokio::time::sleep(DOUBT_PAUSE).await; // a commit without an answer may still be on its way
         }
-        while let Err(failure) = mend(&shared, &batch).await {
-            if shared.pool.is_closed() {
+        put_right(&shared, &batch).await;
+    }
+}
+
+/// Tries until it is done. What cannot be done, for a row that nobody can read, must not hold up the rest.
+async fn put_right(shared: &Arc<Shared>, batch: &[Wrong]) {
+    while let Err(failure) = mend(shared, batch).await {
+        match (failure.scope, batch) {
+            (Scope::Operation, [_]) => return tracing::error!("a message cannot be put right: {}", failure.error),
+            (Scope::Operation, _) => {
+                for one in batch {
+                    Box::pin(put_right(shared, std::slice::from_ref(one))).await;
+                }
                 return;
             }
-            tracing::warn!("what others left behind waits to be put right: {}", failure.error);
-            tokio::time::sleep(RETRY_PAUSE).await;
+            _ if shared.pool.is_closed() => return,
+            _ => tracing::warn!("what others left behind waits to be put right: {}", failure.error),
         }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 

@@ -233,17 +233,18 @@ impl Conn {
         within(self.patience, &mut self.is_stuck, both).await
     }
 
-    /// Runs statements and commits, all on their way at once; the rows of each. On an error nothing was committed, unless
-    /// the connection broke.
-    pub(super) async fn commit(&mut self, commit: &str, batch: &[Asked<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+    /// Runs statements and commits, all on their way at once. On an error nothing was committed, unless the connection
+    /// broke.
+    pub(super) async fn commit(&mut self, commit: &str, batch: &[Asked<'_>]) -> Result<(), Failure> {
         let statements = self.prepare_all(batch).await?;
-        let asked = batch.iter().zip(&statements).map(|((_, values), sql)| self.client.query(sql, values));
+        let asked = batch.iter().zip(&statements).map(|((_, values), sql)| self.client.execute(sql, values));
         let both = async {
             // A transaction in which anything failed is rolled back by its COMMIT.
             let (answers, committed) = tokio::join!(biased; join_all(asked), self.client.batch_execute(commit));
-            let answers = answers.into_iter().collect::<Result<_, _>>()?;
-            committed?;
-            Ok(answers)
+            for answer in answers {
+                answer?;
+            }
+            committed
         };
         within(self.patience, &mut self.is_stuck, both).await
     }
@@ -306,7 +307,7 @@ const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqs
     SET statement_timeout = '2s'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '4s'; \
     SET client_min_messages = warning; SET timezone = 'UTC'";
 
-/// Connections of one node; two batches of each operation and a few questions.
+/// Connections of one node: three batches of each operation, where they take long, and a few questions.
 const CONNECTIONS: usize = 12;
 
 /// Longest wait for a server's greeting.
