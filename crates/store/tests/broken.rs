@@ -190,7 +190,7 @@ async fn a_connection_may_break_at_any_moment() {
     }
     breaking.rest();
     // What was in doubt is put right.
-    for _ in 0..200 {
+    for _ in 0..600 {
         drain(&stand, &seen).await;
         if count(&url, "SELECT count(*) FROM job").await == 0 {
             break;
