@@ -18,7 +18,7 @@ const UPDATE: &str = "UPDATE message m SET status = u.status, updated = u.update
     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int4[], \
     $9::int4[], $10::int8[], $11::bytea[], $12::bool[]) \
     u(id, status, updated, provider, upstream_id, lane, wait, attempt, copies, owner, lines, erases) \
-    WHERE m.id = u.id AND m.id >= $13 AND m.id <= $14";
+    WHERE m.id = u.id AND m.id = ANY($1) AND m.id >= $13 AND m.id <= $14";
 
 const KEEP_JOBS: &str = "UPDATE job j SET lane = u.lane, status = u.status, due = u.due, owner = u.owner \
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::int8[]) u(id, lane, status, due, owner) \

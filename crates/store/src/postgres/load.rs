@@ -19,7 +19,7 @@ const MESSAGES: &str = concat!(
     "SELECT ",
     stored_columns!(),
     ", m.body_sealed FROM unnest($1::uuid[]) u(id) JOIN message m ON m.id = u.id \
-    WHERE m.id >= $2 AND m.id <= $3 ORDER BY u.id FOR UPDATE OF m"
+    WHERE m.id = ANY($1) AND m.id >= $2 AND m.id <= $3 ORDER BY u.id FOR UPDATE OF m"
 );
 
 const UPSTREAM: &str = "SELECT s.upstream_id, s.provider, s.message, s.number, s.parts \

@@ -57,8 +57,8 @@ const ACCEPT: &str = concat!(
 const ACCEPT_FIRST: &str = concat!(
     new!(),
     "fresh AS MATERIALIZED (SELECT * FROM unnest($25::uuid[], $26::bytea[], $27::int8[]) t(key, log, until)), \
-    clear AS MATERIALIZED (SELECT NOT EXISTS (SELECT 1 FROM fresh f JOIN allowance a ON a.key = f.key) \
-        AND NOT EXISTS (SELECT 1 FROM new n JOIN answer a ON a.key = n.key) AS is_first), \
+    clear AS MATERIALIZED (SELECT NOT EXISTS (SELECT 1 FROM allowance WHERE key = ANY($25)) \
+        AND NOT EXISTS (SELECT 1 FROM answer WHERE key = ANY($20)) AS is_first), \
     charged AS (INSERT INTO allowance (key, log, until) SELECT key, log, until FROM fresh \
         WHERE (SELECT is_first FROM clear) ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key), \
     kept AS (INSERT INTO answer (key, message, fingerprint, answer_sealed, until) \

@@ -100,7 +100,7 @@ pub(super) fn uuid(id: MessageId) -> Uuid {
 }
 
 /// First and last of ids in order: a statement that knows them leaves the tables of other days alone, which otherwise cost
-/// more than its work does.
+/// more than its work does. It names the ids as well (`= ANY`), or a plan may read all that is between the two.
 pub(super) fn span(ids: &[Uuid]) -> (Uuid, Uuid) {
     (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default())
 }

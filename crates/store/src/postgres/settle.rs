@@ -25,7 +25,7 @@ const END: &str = "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::uuid[], $3::
     ended AS (UPDATE message m SET status = u.status, updated = u.updated, provider = u.provider, \
             upstream_id = u.upstream_id, wait = NULL, copies = u.copies, log = m.log || u.lines, \
             body_sealed = CASE WHEN u.erases THEN NULL ELSE m.body_sealed END \
-        FROM u WHERE m.id = u.id AND m.id >= $15 AND m.id <= $16 \
+        FROM u WHERE m.id = u.id AND m.id = ANY($2) AND m.id >= $15 AND m.id <= $16 \
             AND m.owner = $1 AND m.wait = -1 AND m.attempt = u.attempt AND m.status = u.was \
             AND m.updated = u.seen AND octet_length(m.log) = u.log_len AND m.upstream_id IS NULL \
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.upstream_id = u.upstream_id) \
