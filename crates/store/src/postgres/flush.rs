@@ -22,7 +22,7 @@ const UPDATE: &str = "UPDATE message m SET status = u.status, updated = u.update
 
 const KEEP_JOBS: &str = "UPDATE job j SET lane = u.lane, status = u.status, due = u.due, owner = u.owner \
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::int8[]) u(id, lane, status, due, owner) \
-    WHERE j.id = u.id";
+    WHERE j.id = u.id AND j.id = ANY($1)";
 
 const END_JOBS: &str = "DELETE FROM job WHERE id = ANY($1::uuid[])";
 

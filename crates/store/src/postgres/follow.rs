@@ -111,4 +111,5 @@ pub(super) async fn rematch(shared: &Arc<Shared>) -> Result<(), Failure> {
 }
 
 const REMATCH: &str = "SELECT p.row, p.provider, p.message, p.upstream_id, p.state, p.code, p.their_time, p.at, p.part, \
-    p.parts FROM parked p JOIN upstream u ON u.upstream_id = p.upstream_id AND u.provider = p.provider ORDER BY p.row LIMIT 256";
+    p.parts FROM parked p CROSS JOIN LATERAL (SELECT 1 FROM upstream u WHERE u.upstream_id = p.upstream_id \
+    AND u.provider = p.provider LIMIT 1) u ORDER BY p.row LIMIT 256";

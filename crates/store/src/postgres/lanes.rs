@@ -60,7 +60,8 @@ const LEFT_OPEN: &str = "SELECT id FROM job WHERE due = -1 AND owner = ANY($1::i
 const PUT_OFF: &str =
     "SELECT id FROM job WHERE due >= expires AND owner = ANY($1::int8[]) LIMIT $2 FOR UPDATE SKIP LOCKED";
 
-const TAKE_OVER: &str = "UPDATE message m SET owner = $2 FROM unnest($1::uuid[]) u(id) WHERE m.id = u.id";
+const TAKE_OVER: &str = "UPDATE message m SET owner = $2 FROM unnest($1::uuid[]) u(id) \
+    WHERE m.id = u.id AND m.id = ANY($1)";
 const TAKE_JOBS: &str = "UPDATE job SET owner = $2 WHERE id = ANY($1::uuid[])";
 
 /// What this node remembers of the lanes.

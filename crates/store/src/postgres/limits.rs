@@ -32,7 +32,7 @@ const LOCK: &str = "INSERT INTO allowance AS a (key, log, until) \
 const HOLD: &str = "SELECT key, log, until FROM allowance WHERE key = ANY($1::uuid[]) ORDER BY key FOR UPDATE";
 
 const CHARGE: &str = "UPDATE allowance a SET log = u.log, until = u.until \
-    FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(key, log, until) WHERE a.key = u.key";
+    FROM unnest($1::uuid[], $2::bytea[], $3::int8[]) u(key, log, until) WHERE a.key = u.key AND a.key = ANY($1)";
 
 const FORGET: &str = "DELETE FROM allowance WHERE key = ANY($1::uuid[])";
 

@@ -24,7 +24,8 @@ const MESSAGES: &str = concat!(
 
 const UPSTREAM: &str = "SELECT s.upstream_id, s.provider, s.message, s.number, s.parts \
     FROM unnest($1::text[], $2::text[]) k(upstream_id, provider) \
-    JOIN upstream s ON s.upstream_id = k.upstream_id AND s.provider = k.provider ORDER BY s.message";
+    JOIN upstream s ON s.upstream_id = k.upstream_id AND s.provider = k.provider \
+    WHERE s.upstream_id = ANY($1) ORDER BY s.message";
 
 const PARKED: &str = "SELECT row, provider, message, upstream_id, state, code, their_time, at, part, parts FROM parked \
     WHERE message = ANY($1::uuid[]) OR upstream_id = ANY($2::text[]) ORDER BY row FOR UPDATE SKIP LOCKED";

@@ -19,12 +19,12 @@ const TENANTS: &str = "WITH RECURSIVE t AS ((SELECT tenant FROM notice WHERE due
     WHERE tenant > t.tenant AND due < $1 ORDER BY tenant LIMIT 1) n) SELECT tenant FROM t";
 
 const DUE: &str = concat!(
-    "WITH held AS (UPDATE notice SET holder = $4, held_until = clock_timestamp() + interval '1 min' WHERE row IN \
-        (SELECT n.row FROM notice n WHERE n.tenant = $1 AND n.due <= $2 AND n.due < $5 \
+    "WITH held AS (UPDATE notice SET holder = $4, held_until = clock_timestamp() + interval '1 min' WHERE row = ANY(ARRAY( \
+        SELECT n.row FROM notice n WHERE n.tenant = $1 AND n.due <= $2 AND n.due < $5 \
             AND (n.holder = $4 OR n.held_until < clock_timestamp()) ORDER BY n.due, n.row LIMIT $3 \
-            FOR UPDATE SKIP LOCKED) RETURNING row, message, status, at, attempt, due) SELECT ",
+            FOR UPDATE SKIP LOCKED)) RETURNING row, message, status, at, attempt, due) SELECT ",
     stored_columns!(),
-    ", n.row, n.status, n.at, n.attempt FROM held n JOIN message m ON m.id = n.message ORDER BY n.due, n.row"
+    ", n.row, n.status, n.at, n.attempt FROM held n CROSS JOIN LATERAL (SELECT * FROM message WHERE id = n.message LIMIT 1) m ORDER BY n.due, n.row"
 );
 
 const END: &str = "DELETE FROM notice WHERE row = ANY($1::int8[])";
@@ -32,10 +32,10 @@ const END: &str = "DELETE FROM notice WHERE row = ANY($1::int8[])";
 const SHELVE: &str = "UPDATE notice SET due = $2, held_until = '-infinity' WHERE row = ANY($1::int8[])";
 
 const RETRY: &str = "UPDATE notice n SET due = u.due, attempt = least(n.attempt + 1, 65535), held_until = '-infinity' \
-    FROM unnest($1::int8[], $2::int8[]) u(row, due) WHERE n.row = u.row AND n.due < $3";
+    FROM unnest($1::int8[], $2::int8[]) u(row, due) WHERE n.row = u.row AND n.row = ANY($1) AND n.due < $3";
 
-const UNSHELVE: &str = "UPDATE notice SET due = $6, attempt = 0 WHERE row IN (SELECT row FROM notice \
-    WHERE tenant = $1 AND due = $2 AND at >= $3 AND at < $4 ORDER BY row LIMIT $5)";
+const UNSHELVE: &str = "UPDATE notice SET due = $6, attempt = 0 WHERE row = ANY(ARRAY(SELECT row FROM notice \
+    WHERE tenant = $1 AND due = $2 AND at >= $3 AND at < $4 ORDER BY row LIMIT $5))";
 
 const SET_ENDPOINT: &str = "INSERT INTO endpoint (tenant, url, failing, disabled, why) VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (tenant) DO UPDATE SET url = excluded.url, failing = excluded.failing, disabled = excluded.disabled, \

@@ -301,8 +301,9 @@ fn tls() -> Result<MakeRustlsConnect, String> {
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Plans are made once, on empty tables, where a scan of everything looks cheapest; a client that stands still must not
-/// hold rows.
+/// Plans are made once, on empty tables, where a scan of everything looks cheapest. So is a join that reads a whole index:
+/// statements say which rows they want with `= ANY` or a `LATERAL … LIMIT` beside every join. A client that stands still
+/// must not hold rows.
 const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
     SET statement_timeout = '2s'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '4s'; \
     SET client_min_messages = warning; SET timezone = 'UTC'";

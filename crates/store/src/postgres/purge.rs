@@ -14,13 +14,14 @@ use crate::key::Hash16;
 use crate::parked::PARKED_MAX;
 use crate::tables::{Failure, first_id};
 
-const MESSAGES: &str = "DELETE FROM message WHERE id IN \
-    (SELECT id FROM message WHERE id < $1 AND wait IS NULL ORDER BY id LIMIT $2)";
+const MESSAGES: &str = "DELETE FROM message WHERE id = ANY(ARRAY( \
+    SELECT id FROM message WHERE id < $1 AND wait IS NULL ORDER BY id LIMIT $2))";
 
 const NUMBERS: &str =
     "SELECT id, wait IS NULL, to_sealed IS NOT NULL FROM message WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
 
-const ERASE: &str = "UPDATE message m SET to_sealed = NULL FROM unnest($1::uuid[]) u(id) WHERE m.id = u.id";
+const ERASE: &str =
+    "UPDATE message m SET to_sealed = NULL FROM unnest($1::uuid[]) u(id) WHERE m.id = u.id AND m.id = ANY($1)";
 
 const META: &str = "SELECT value FROM meta WHERE name = $1";
 
@@ -30,14 +31,15 @@ const SET_META: &str =
 /// What is over, a bounded number each; of a message that is gone nobody asks for the rest.
 const OTHERS: [&str; 4] = [
     "DELETE FROM answer WHERE ctid = ANY(ARRAY(SELECT ctid FROM answer WHERE until <= $1 LIMIT $2))",
-    "DELETE FROM allowance WHERE key IN (SELECT key FROM allowance WHERE until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    "DELETE FROM parked WHERE row IN (SELECT row FROM parked WHERE at < $1 ORDER BY row LIMIT $2)",
-    "DELETE FROM parked WHERE row IN (SELECT row FROM parked ORDER BY row DESC OFFSET $1 LIMIT $2)",
+    "DELETE FROM allowance \
+        WHERE key = ANY(ARRAY(SELECT key FROM allowance WHERE until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM parked WHERE row = ANY(ARRAY(SELECT row FROM parked WHERE at < $1 ORDER BY row LIMIT $2))",
+    "DELETE FROM parked WHERE row = ANY(ARRAY(SELECT row FROM parked ORDER BY row DESC OFFSET $1 LIMIT $2))",
 ];
 
 const ORPHANED: [&str; 2] = [
     "DELETE FROM upstream WHERE ctid = ANY(ARRAY(SELECT ctid FROM upstream WHERE message < $1 LIMIT $2))",
-    "DELETE FROM notice n WHERE n.row IN (SELECT row FROM notice WHERE message < $1 ORDER BY row LIMIT $2) \
+    "DELETE FROM notice n WHERE n.row = ANY(ARRAY(SELECT row FROM notice WHERE message < $1 ORDER BY row LIMIT $2)) \
         AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = n.message)",
 ];
 

@@ -30,7 +30,7 @@ const END: &str = "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::uuid[], $3::
             AND m.updated = u.seen AND octet_length(m.log) = u.log_len AND m.upstream_id IS NULL \
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.upstream_id = u.upstream_id) \
             AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.message = u.id) RETURNING m.id), \
-    jobs AS (DELETE FROM job WHERE id IN (SELECT id FROM ended)), \
+    jobs AS (DELETE FROM job WHERE id = ANY($2) AND id IN (SELECT id FROM ended)), \
     named AS (INSERT INTO upstream (upstream_id, provider, message) SELECT upstream_id, provider, id FROM u \
         WHERE upstream_id IS NOT NULL AND id IN (SELECT id FROM ended)), \
     told AS (INSERT INTO notice (message, tenant, status, at, due, attempt) \
