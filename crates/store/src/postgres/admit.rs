@@ -1,6 +1,6 @@
-//! Acceptance. A batch in which nobody has asked for anything before takes one round trip; any other at most four: what was
-//! accepted under the same keys before; the limits, locked; what is charged to them; idempotency records, messages and
-//! their places in the lanes, in one durable statement.
+//! Acceptance. A batch in which nobody has asked for anything before takes one round trip. Any other takes at most four,
+//! after that one where it was tried: what was accepted under the same keys before; the limits, locked; what is charged to
+//! them; idempotency records, messages and their places in the lanes, in one durable statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What happens to accepted messages beside their outcomes (`settle`): the rows are read in and locked, the keeper decides, everything is written back in one
-//! commit.
+//! What happens to accepted messages beside their outcomes (`settle`): the rows are read in and locked, the keeper decides,
+//! everything is written back in one commit.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The rows of accepted messages: idempotency records, messages, their places in the lanes. One statement, whose end is
-//! durable.
+//! The rows of accepted messages: idempotency records, messages, their places in the lanes; for what nobody asked for before
+//! also what is charged. One statement, whose end is durable. Decides nothing.
 
 use sms_core::{MessageId, ProviderName, UnixMs};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ macro_rules! new {
     };
 }
 
-/// Messages and jobs of `new` of which `$is_mine`; the last column is the owner.
+/// Messages and jobs of `new` of which `$is_mine`; `$24` is the owner.
 macro_rules! messages {
     ($is_mine:literal) => {
         concat!(
